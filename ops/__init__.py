@@ -1,0 +1,1 @@
+"""What a person runs: the ``imagebatch`` command, the embedded AWS, the sandbox provider, packaging."""
