@@ -1,0 +1,139 @@
+"""Accounts and models: what may be bought, from whom, how fast and at what price."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from functions.core.errors import ErrorClass
+
+CATALOG_FILE = Path(__file__).parent.parent / "catalog.toml"
+
+
+class CatalogError(Exception):
+    """Raised when catalog.toml does not say what the catalog needs to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A provider account. Its limits are shared by every model bought through it."""
+
+    name: str
+    provider: str
+    base_url: str
+    plan: str
+    images_per_minute: int
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How often one error class is retried, and after how long if not by backoff (seconds)."""
+
+    retries: int = 4
+    delay_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model, which is also a lane: its own queue, dead-letter queue and workers."""
+
+    name: str
+    account: Account
+    provider_model: str
+    price_usd: Decimal
+    enabled: bool
+    workers: int
+    timeout_seconds: float
+    min_side: int
+    max_side: int
+    formats: tuple[str, ...]
+    parameters: tuple[str, ...]
+    retry: Mapping[ErrorClass, RetryRule] = field(default_factory=dict)
+
+    def retry_rule(self, error_class: ErrorClass) -> RetryRule:
+        """The rule for an error class: the model's own, else the default."""
+        return self.retry.get(error_class, RetryRule())
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Every account and model, by name."""
+
+    accounts: Mapping[str, Account]
+    models: Mapping[str, Model]
+
+    @property
+    def enabled_models(self) -> tuple[Model, ...]:
+        """The models that have a lane, in the catalog's order; the first is the default."""
+        return tuple(model for model in self.models.values() if model.enabled)
+
+
+def parse_catalog(text: str) -> Catalog:
+    """Read a catalog from TOML.
+
+    Raises:
+        CatalogError: naming the table and the key that is missing or wrong.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogError(f"catalog.toml: {error}") from error
+    accounts = {name: _account(name, table) for name, table in document.get("accounts", {}).items()}
+    models = {name: _model(name, table, accounts) for name, table in document.get("models", {}).items()}
+    if not any(model.enabled for model in models.values()):
+        raise CatalogError("catalog.toml: no model is enabled")
+    return Catalog(accounts=accounts, models=models)
+
+
+@cache
+def load_catalog() -> Catalog:
+    """The catalog that is deployed with the code."""
+    return parse_catalog(CATALOG_FILE.read_text(encoding="utf-8"))
+
+
+def _account(name: str, table: Mapping[str, Any]) -> Account:
+    where = f"accounts.{name}"
+    plan = _need(table, "plan", where)
+    limits = _need(_need(table, "plans", where), plan, f"{where}.plans")
+    return Account(
+        name=name,
+        provider=_need(table, "provider", where),
+        base_url=_need(table, "base_url", where).rstrip("/"),
+        plan=plan,
+        images_per_minute=_need(limits, "images_per_minute", f"{where}.plans.{plan}"),
+        concurrency=_need(limits, "concurrency", f"{where}.plans.{plan}"),
+    )
+
+
+def _model(name: str, table: Mapping[str, Any], accounts: Mapping[str, Account]) -> Model:
+    where = f"models.{name}"
+    account = _need(table, "account", where)
+    if account not in accounts:
+        raise CatalogError(f"catalog.toml: {where}.account names '{account}', which is no account")
+    retry = {ErrorClass(error_class): RetryRule(**rule) for error_class, rule in table.get("retry", {}).items()}
+    return Model(
+        name=name,
+        account=accounts[account],
+        provider_model=_need(table, "provider_model", where),
+        price_usd=Decimal(_need(table, "price_usd", where)),
+        enabled=_need(table, "enabled", where),
+        workers=_need(table, "workers", where),
+        timeout_seconds=_need(table, "timeout_seconds", where),
+        min_side=_need(table, "min_side", where),
+        max_side=_need(table, "max_side", where),
+        formats=tuple(_need(table, "formats", where)),
+        parameters=tuple(_need(table, "parameters", where)),
+        retry=retry,
+    )
+
+
+def _need(table: Mapping[str, Any], key: str, where: str) -> Any:
+    if key not in table:
+        raise CatalogError(f"catalog.toml: {where} has no '{key}'")
+    return table[key]
