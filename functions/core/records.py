@@ -1,0 +1,139 @@
+"""The job record: what the jobs table holds, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from functions.core.errors import ErrorClass
+
+
+class State(StrEnum):
+    """Where a job is. `held`: money may have been spent and nobody can yet say."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+    HELD = "held"
+
+    @property
+    def ended(self) -> bool:
+        """Nothing will happen to the job by itself any more."""
+        return self in (State.SUCCESS, State.FAILED)
+
+
+class Stage(StrEnum):
+    """How far a try got, while its outcome is open.
+
+    `submitting`: a paid call was announced and its answer is not known. `accepted`: the provider has taken it and the
+    record holds its reference. No stage: no paid call is open.
+    """
+
+    SUBMITTING = "submitting"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that was checked. Sizes in pixels and bytes; `format` is jpeg, png or webp."""
+
+    width: int
+    height: int
+    size: int
+    format: str
+    sha256: str
+
+    @property
+    def content_type(self) -> str:
+        """Its media type."""
+        return f"image/{self.format}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One picture to be made, as the jobs table holds it.
+
+    Times are ISO-8601 in UTC; `lease_expires_at` and `submitting_at` are epoch milliseconds; `latency_ms` runs from the
+    paid call to the stored picture; `batch_id` is the batch that pays, `batches` all that want the picture.
+    """
+
+    job_id: str
+    state: State
+    model: str
+    spec: str
+    batch_id: str
+    batches: frozenset[str]
+    created_at: str
+    updated_at: str
+    stage: Stage | None = None
+    attempt_count: int = 0
+    idle_claims: int = 0
+    tries: Mapping[str, int] = field(default_factory=dict)
+    owner: str = ""
+    lease_expires_at: int = 0
+    submitting_at: int = 0
+    reference: str = ""
+    last_response_code: int | None = None
+    error_class: ErrorClass | None = None
+    error_message: str = ""
+    cost_usd: Decimal | None = None
+    image_key: str = ""
+    width: int | None = None
+    height: int | None = None
+    size: int | None = None
+    sha256: str = ""
+    latency_ms: int | None = None
+    finished_at: str = ""
+
+    @property
+    def payment_unknown(self) -> bool:
+        """A paid call was announced and nobody wrote down what became of it."""
+        return self.stage is Stage.SUBMITTING
+
+
+_INTEGERS = (
+    "attempt_count",
+    "idle_claims",
+    "lease_expires_at",
+    "submitting_at",
+    "last_response_code",
+    "width",
+    "height",
+    "size",
+    "latency_ms",
+)
+_TEXTS = ("owner", "reference", "error_message", "image_key", "sha256", "finished_at")
+
+
+def job_from_record(record: Mapping[str, Any]) -> Job:
+    """Read a job from the attributes the table holds."""
+    plain: dict[str, Any] = {
+        **{name: int(record[name]) for name in _INTEGERS if name in record},
+        **{name: record[name] for name in _TEXTS if name in record},
+    }
+    return Job(
+        job_id=record["job_id"],
+        state=State(record["state"]),
+        model=record["model"],
+        spec=record["spec"],
+        batch_id=record["batch_id"],
+        batches=frozenset(record.get("batches", ())),
+        created_at=record["created_at"],
+        updated_at=record["updated_at"],
+        stage=Stage(record["stage"]) if "stage" in record else None,
+        tries={name: int(count) for name, count in record.get("tries", {}).items()},
+        error_class=ErrorClass(record["error_class"]) if "error_class" in record else None,
+        cost_usd=Decimal(record["cost_usd"]) if "cost_usd" in record else None,
+        **plain,
+    )
+
+
+def timestamp(now_ms: int) -> str:
+    """Epoch milliseconds as ISO-8601 in UTC: `2026-11-21T08:43:06.120Z`."""
+    moment = datetime.fromtimestamp(now_ms / 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{now_ms % 1000:03d}Z"

@@ -1,0 +1,132 @@
+"""What surrounds a lane's worker, in memory: a provider that follows a script, its queue's visibility, its log."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from PIL import Image
+
+from functions.core.identity import PictureSpec
+from functions.core.ports import (
+    Accepted,
+    Completed,
+    NotSent,
+    Output,
+    PollAnswer,
+    Prediction,
+    SubmitAnswer,
+    Working,
+)
+
+PRICE = Decimal("0.003")
+
+
+def picture(spec: PictureSpec, size: tuple[int, int] | None = None) -> bytes:
+    """A picture that fits the spec, unless told another size."""
+    data = io.BytesIO()
+    colour = (spec.seed or 0) % 256
+    Image.new("RGB", size or (spec.width, spec.height), (colour, 80, 120)).save(data, spec.format)
+    return data.getvalue()
+
+
+@dataclass
+class ScriptedApi:
+    """A provider. It accepts and completes, unless `submits`, `polls` or `fetches` say otherwise for the next calls.
+
+    A scripted value is an answer to give, or an exception to raise. `submit_seconds` and `work_seconds` of virtual time
+    pass before the answer and before the picture is there.
+    """
+
+    submit_seconds: float = 0.2
+    work_seconds: float = 1.0
+    submits: list[SubmitAnswer | Exception] = field(default_factory=list)
+    polls: list[PollAnswer | Exception] = field(default_factory=list)
+    fetches: list[bytes | Exception] = field(default_factory=list)
+    listing: list[Prediction] | Exception = field(default_factory=list)
+    submitted: list[tuple[str, float]] = field(default_factory=list)
+    polled: int = 0
+    fetched: int = 0
+    in_flight: int = 0
+    most_in_flight: int = 0
+    _specs: dict[str, tuple[PictureSpec, float]] = field(default_factory=dict)
+
+    @property
+    def paid(self) -> int:
+        """Predictions that were made and charged."""
+        return len(self._specs)
+
+    async def submit(self, spec: PictureSpec, *, job_id: str, not_after: float) -> SubmitAnswer:
+        now = asyncio.get_running_loop().time()
+        if now > not_after:
+            return NotSent()
+        self.submitted.append((job_id, now))
+        self.in_flight += 1
+        self.most_in_flight = max(self.in_flight, self.most_in_flight)
+        await asyncio.sleep(self.submit_seconds)
+        self.in_flight -= 1
+        if self.submits:
+            answer: SubmitAnswer = _answer(self.submits.pop(0))
+            return answer
+        reference = f"p{len(self._specs)}"
+        self._specs[reference] = (spec, now + self.work_seconds)
+        return Accepted(reference, 200)
+
+    async def poll(self, reference: str) -> PollAnswer:
+        self.polled += 1
+        if self.polls:
+            answer: PollAnswer = _answer(self.polls.pop(0))
+            return answer
+        _, ready = self._specs[reference]
+        if asyncio.get_running_loop().time() < ready:
+            return Working()
+        return Completed(Output(url=reference), 200)
+
+    async def predictions(self, since_ms: int, until_ms: int) -> tuple[Prediction, ...]:
+        if isinstance(self.listing, Exception):
+            raise self.listing
+        return tuple(self.listing)
+
+    async def fetch(self, output: Output) -> bytes:
+        self.fetched += 1
+        if self.fetches:
+            data: bytes = _answer(self.fetches.pop(0))
+            return data
+        return picture(self._specs[output.url][0])
+
+    def price(self, spec: PictureSpec) -> Decimal:
+        return PRICE
+
+
+def _answer(scripted: Any) -> Any:
+    if isinstance(scripted, Exception):
+        raise scripted
+    return scripted
+
+
+@dataclass
+class Messages:
+    """The lane's queue as its worker sees it: how long each message was last hidden for."""
+
+    hidden: dict[str, list[int]] = field(default_factory=dict)
+
+    def change_visibility(self, seconds_by_receipt: Mapping[str, int]) -> None:
+        for receipt, seconds in seconds_by_receipt.items():
+            self.hidden.setdefault(receipt, []).append(seconds)
+
+
+@dataclass
+class Lines:
+    """A log."""
+
+    lines: list[tuple[str, dict[str, str | int | float | None]]] = field(default_factory=list)
+
+    def __call__(self, event: str, **fields: str | int | float | None) -> None:
+        self.lines.append((event, fields))
+
+    def of(self, event: str) -> list[dict[str, str | int | float | None]]:
+        return [fields for name, fields in self.lines if name == event]

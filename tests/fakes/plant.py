@@ -1,0 +1,233 @@
+"""The whole of imagebatch except the workers' inside, in memory: uploads in, batches and results out.
+
+Messages are handled one at a time, in the order of a queue or as a test chooses. Changes of jobs are kept as the stream
+would have them until they are followed. A crash can be put after any call to a store or queue.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from functions.core import lifecycle
+from functions.core.batches import Batch
+from functions.core.catalog import Catalog, parse_catalog
+from functions.core.chunking import Chunker
+from functions.core.counting import Change
+from functions.core.errors import ErrorClass, Fault
+from functions.core.intake import Splitter
+from functions.core.keys import batch_id_for, image_key, results_key
+from functions.core.messages import Uploaded, parse_doorbell, parse_intake, parse_report
+from functions.core.records import Job, Picture, State, job_from_record
+from functions.core.reporting import Reporter
+from functions.core.ringing import Ringer, lanes_of
+from functions.core.scanning import Scanner
+from functions.core.tracking import Tracker
+from functions.core.writes import Write
+from tests.fakes.batches import ManualClock, MemoryBatches, MemoryUpload
+from tests.fakes.lane import Lines
+from tests.fakes.stores import MemoryJobs, MemoryObjects, MemoryQueue
+
+CATALOG = """
+[accounts.wavespeed]
+provider = "wavespeed"
+base_url = "https://provider.example"
+plan = "silver"
+[accounts.wavespeed.plans]
+silver = { images_per_minute = 500, concurrency = 300 }
+[models.flux-schnell]
+account = "wavespeed"
+provider_model = "wavespeed-ai/flux-schnell"
+price_usd = "0.003"
+enabled = true
+workers = 8
+timeout_seconds = 60
+min_side = 64
+max_side = 1536
+formats = ["jpeg", "png", "webp"]
+parameters = ["width", "height", "seed", "format"]
+"""
+MODEL = "flux-schnell"
+PRICE = Decimal("0.003")
+LEASE_MS = 120_000
+PICTURE = Picture(width=1024, height=1024, size=900, format="jpeg", sha256="ab" * 32)
+PLENTY = 100.0
+"""Seconds that are left of an invocation where a test does not care."""
+
+
+class CrashError(Exception):
+    """Raised in place of going on, as a killed process would not."""
+
+
+class StreamedJobs(MemoryJobs):
+    """The jobs table with its stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream: list[Change] = []
+
+    def write(self, job_id: str, write: Write) -> Job:
+        before = self.get(job_id)
+        after = super().write(job_id, write)
+        self.stream.append(Change(before, after))
+        return after
+
+
+@dataclass
+class Crashes:
+    """Wraps stores and queues so that the n-th call crashes after it was carried out. 0: never."""
+
+    countdown: int = 0
+
+    def guard(self, inner: Any) -> Any:
+        return _Guarded(inner, self)
+
+    def passed(self) -> None:
+        if self.countdown:
+            self.countdown -= 1
+            if not self.countdown:
+                raise CrashError
+
+
+class _Guarded:
+    def __init__(self, inner: Any, crashes: Crashes) -> None:
+        self._inner, self._crashes = inner, crashes
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._inner, name)
+        if not callable(member):
+            return member
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            answer = member(*args, **kwargs)
+            self._crashes.passed()
+            return answer
+
+        return call
+
+
+@dataclass
+class Plant:
+    """Everything, wired up."""
+
+    chunk_rows: int = 5000
+    catalog: Catalog = field(default_factory=lambda: parse_catalog(CATALOG))
+    inbox: MemoryObjects = field(default_factory=MemoryObjects)
+    metadata: MemoryObjects = field(default_factory=MemoryObjects)
+    jobs: StreamedJobs = field(default_factory=StreamedJobs)
+    batches: MemoryBatches = field(default_factory=MemoryBatches)
+    intake: MemoryQueue = field(default_factory=MemoryQueue)
+    reports: MemoryQueue = field(default_factory=MemoryQueue)
+    lane: MemoryQueue = field(default_factory=MemoryQueue)
+    clock: ManualClock = field(default_factory=ManualClock)
+    crashes: Crashes = field(default_factory=Crashes)
+    log: Lines = field(default_factory=Lines)
+
+    def __post_init__(self) -> None:
+        guard = self.crashes.guard
+        jobs, batches, metadata = guard(self.jobs), guard(self.batches), guard(self.metadata)
+        inbox, intake, reports = guard(self.inbox), guard(self.intake), guard(self.reports)
+        shared: dict[str, Any] = {"batches": batches, "metadata": metadata, "clock": self.clock, "log": self.log}
+        ringer = Ringer(jobs=jobs, intake=intake, lanes=lanes_of(self.catalog, {MODEL: guard(self.lane)}), **shared)
+        reading: dict[str, Any] = {"inbox": inbox, "reports": reports, "catalog": self.catalog, **shared}
+        scanner = Scanner(inbox_name="inbox", intake=intake, chunk_rows=self.chunk_rows, **reading)
+        self.splitter = Splitter(scanner, Chunker(jobs=jobs, ringer=ringer, **reading), ringer)
+        self.tracker = Tracker(batches=batches, reports=reports, clock=self.clock)
+        self.reporter = Reporter(
+            jobs=jobs,
+            upload=lambda key: guard(MemoryUpload(self.metadata, key)),
+            intake=intake,
+            reports=reports,
+            **shared,
+        )
+
+    def upload(self, key: str, text: str | bytes, version: str = "v1") -> str:
+        """Put a file into the inbox and let S3 say so; the id of its batch."""
+        body = text.encode() if isinstance(text, str) else text
+        self.inbox.objects[key] = body
+        self.splitter.handle(Uploaded(key, version, len(body)), lambda: PLENTY)
+        return batch_id_for(key, version)
+
+    def drain_intake(self, turns: int = 1000) -> None:
+        """Handle the intake queue's messages until there are none, or so many of them."""
+        for _ in range(turns):
+            if not self.intake.messages:
+                return
+            body, _ = self.intake.messages.pop(0)
+            self.handle_intake(body)
+
+    def handle_intake(self, body: str) -> None:
+        """Handle one message of the intake queue."""
+        for message in parse_intake(body):
+            self.splitter.handle(message, lambda: PLENTY)
+
+    def follow_stream(self) -> None:
+        """Let the tracker see all changes that it has not seen."""
+        changes, self.jobs.stream = self.jobs.stream, []
+        self.tracker.follow(changes)
+
+    def drain_reports(self, turns: int = 100) -> None:
+        """Handle the reports queue's messages until there are none, or so many of them."""
+        for _ in range(turns):
+            if not self.reports.messages:
+                return
+            body, _ = self.reports.messages.pop(0)
+            self.reporter.handle(parse_report(body))
+
+    def work(self, outcome: Callable[[str], State] = lambda job_id: State.SUCCESS) -> None:
+        """Do what the lane's doorbells ask for; `outcome` says how each job ends."""
+        doorbells, self.lane.messages = self.lane.messages, []
+        for body, _ in doorbells:
+            job_id = parse_doorbell(body).job_id
+            if self.jobs.records[job_id]["state"] == State.PENDING:
+                self.end_job(job_id, outcome(job_id))
+
+    def end_job(self, job_id: str, state: State, error: ErrorClass = ErrorClass.CAPACITY) -> None:
+        """Take a pending job and bring it to a state, as a worker would."""
+        now_ms, job = self.clock.now_ms(), self.job(job_id)
+        claim = lifecycle.claim_to_submit("w", now_ms, LEASE_MS)
+        if job.attempt_count:
+            claim = lifecycle.claim_to_look(job, "w", now_ms, LEASE_MS)
+        job = self.jobs.write(job_id, claim)
+        fence, fault = job.attempt_count, Fault(error, "as the test wanted")
+        if state is State.SUCCESS:
+            key = image_key(job_id, "jpeg")
+            write = lifecycle.succeed(fence, PICTURE, image_key=key, cost_usd=PRICE, latency_ms=1200, now_ms=now_ms)
+            self.jobs.write(job_id, write)
+        elif state is State.FAILED:
+            self.jobs.write(job_id, lifecycle.fail(fence, job, fault, cost_usd=Decimal(0), now_ms=now_ms))
+        elif state is State.HELD:
+            self.jobs.write(job_id, lifecycle.hold(fence, fault, now_ms))
+
+    def run(self, outcome: Callable[[str], State] = lambda job_id: State.SUCCESS) -> None:
+        """Let everything work until there is nothing left to do."""
+        while self.intake.messages or self.lane.messages or self.jobs.stream or self.reports.messages:
+            self.drain_intake(1)
+            self.work(outcome)
+            self.follow_stream()
+            self.drain_reports()
+
+    def batch(self, batch_id: str) -> Batch:
+        """A batch that is known to exist."""
+        batch = self.batches.get(batch_id)
+        assert batch is not None
+        return batch
+
+    def job(self, job_id: str) -> Job:
+        """A job that is known to exist."""
+        return job_from_record(self.jobs.records[job_id])
+
+    def results(self, batch_id: str) -> list[dict[str, str]]:
+        """The lines of a batch's results.csv."""
+        text = self.metadata.objects[results_key(batch_id)].decode()
+        return list(csv.DictReader(io.StringIO(text)))
+
+
+def counters(batch: Batch) -> Mapping[str, int | Decimal]:
+    """The numbers that people look at, to compare."""
+    names = ("rows", "invalid_rows", "requested", "jobs", "pending", "running", "held", "succeeded", "failed")
+    return {name: getattr(batch, name) for name in (*names, "duplicates_prevented", "cost_usd")}

@@ -1,0 +1,92 @@
+"""The jobs table, buckets and queues, in memory. A write follows the same rules as in the real table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from functions.core.errors import MissingObjectError
+from functions.core.records import Job, job_from_record
+from functions.core.writes import StaleWriteError, Write, apply
+
+
+class MemoryJobs:
+    """The jobs table. Implements `functions.core.ports.JobStore`; `written` names each write in order."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, dict[str, Any]] = {}
+        self.written: list[str] = []
+
+    def write(self, job_id: str, write: Write) -> Job:
+        record = self.records[job_id] = apply(write, self.records.get(job_id, {}))
+        self.written.append(write.name)
+        return job_from_record(record)
+
+    def write_many(self, writes: Mapping[str, Write]) -> dict[str, Job]:
+        refused = {}
+        for job_id, write in writes.items():
+            try:
+                self.write(job_id, write)
+            except StaleWriteError as stale:
+                if stale.record:
+                    refused[job_id] = job_from_record(stale.record)
+        return refused
+
+    def create_many(self, writes: Mapping[str, Write]) -> frozenset[str]:
+        existing = frozenset(job_id for job_id in writes if job_id in self.records)
+        for job_id in writes.keys() - existing:
+            self.write(job_id, writes[job_id])
+        return existing
+
+    def get(self, job_id: str) -> Job | None:
+        return job_from_record(self.records[job_id]) if job_id in self.records else None
+
+    def get_many(self, job_ids: Sequence[str], *, consistent: bool) -> dict[str, Job]:
+        return {job_id: job_from_record(self.records[job_id]) for job_id in job_ids if job_id in self.records}
+
+    def known_references(self, references: Sequence[str]) -> frozenset[str]:
+        known = {record.get("reference") for record in self.records.values()}
+        return frozenset(reference for reference in references if reference in known)
+
+
+class MemoryObjects:
+    """One bucket; every version is the same object. Implements `functions.core.ports.ObjectStore`."""
+
+    def __init__(self, objects: Mapping[str, bytes] | None = None) -> None:
+        self.objects: dict[str, bytes] = dict(objects or {})
+
+    def get(self, key: str) -> bytes | None:
+        return self.objects.get(key)
+
+    def put(self, key: str, body: bytes, content_type: str) -> None:
+        self.objects[key] = body
+
+    def put_if_absent(self, key: str, body: bytes, content_type: str) -> bool:
+        if key in self.objects:
+            return False
+        self.objects[key] = body
+        return True
+
+    def read_range(self, key: str, version: str, start: int, end: int | None = None) -> Iterator[bytes]:
+        if key not in self.objects:
+            raise MissingObjectError(key)
+        body = self.objects[key][start:end]
+        for at in range(0, len(body), 1000):
+            yield body[at : at + 1000]
+
+
+class MemoryQueue:
+    """One queue, to send to. Implements `functions.core.ports.Queue`; delays are kept beside the bodies."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, int]] = []
+
+    def send(self, bodies: Sequence[str], *, delay_seconds: int = 0) -> None:
+        self.messages += [(body, delay_seconds) for body in bodies]
+
+    def depth(self) -> int:
+        return len(self.messages)
+
+    @property
+    def bodies(self) -> list[str]:
+        return [body for body, _ in self.messages]
