@@ -1,0 +1,135 @@
+"""WaveSpeed's request bodies, checked as their pages state the ranges; other fields are ignored."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from ops.sandbox.predictions import Order
+
+_SIZE = re.compile(r"(\d{1,5})\*(\d{1,5})", re.ASCII)
+_MIN_SIDE, _MAX_SIDE = 256, 1536
+_MAX_IMAGES = 4
+_MAX_SEED = 2**31 - 1
+_MAX_PAGE_SIZE = 100
+
+
+class InputError(ValueError):
+    """Raised when a request body is refused; the message goes into the answer."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A query of the predictions; times are epoch seconds, ``None`` is no filter."""
+
+    page: int
+    page_size: int
+    model: str | None
+    status: str | None
+    created_after: float | None
+    created_before: float | None
+
+
+def read_order(
+    body: Mapping[str, Any], model: str, price_usd: Decimal, idempotency_key: str | None
+) -> tuple[Order, bool]:
+    """The order in a submit, and whether the client waits for the result (``enable_sync_mode``).
+
+    Raises:
+        InputError: a field is missing, of the wrong type or out of range.
+    """
+    prompt = body.get("prompt")
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise InputError("Missing required parameter: prompt")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise InputError("Invalid parameter: prompt is not valid Unicode") from None
+    width, height = _size(body.get("size", "1024*1024"))
+    seed = _integer(body, "seed", default=-1, low=-1, high=_MAX_SEED)
+    _strength(body.get("strength", 0.8))
+    order = Order(
+        model=model,
+        prompt=prompt,
+        seed=None if seed == -1 else seed,
+        width=width,
+        height=height,
+        format=_format(body.get("output_format", "jpeg")),
+        images=_integer(body, "num_images", default=1, low=1, high=_MAX_IMAGES),
+        base64=_boolean(body, "enable_base64_output"),
+        price_usd=price_usd,
+        idempotency_key=idempotency_key,
+    )
+    return order, _boolean(body, "enable_sync_mode")
+
+
+def read_listing(body: Mapping[str, Any]) -> Listing:
+    """The query in a listing request.
+
+    Raises:
+        InputError: a field is of the wrong type or out of range.
+    """
+    return Listing(
+        page=_integer(body, "page", default=1, low=1, high=10**6),
+        page_size=_integer(body, "page_size", default=_MAX_PAGE_SIZE, low=1, high=_MAX_PAGE_SIZE),
+        model=_optional_text(body, "model"),
+        status=_optional_text(body, "status"),
+        created_after=_time(body, "created_after"),
+        created_before=_time(body, "created_before"),
+    )
+
+
+def _size(value: object) -> tuple[int, int]:
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise InputError(f"Invalid parameter: size must look like 1024*1024, got {value!r}")
+    width, height = int(found[1]), int(found[2])
+    if not (_MIN_SIDE <= width <= _MAX_SIDE and _MIN_SIDE <= height <= _MAX_SIDE):
+        raise InputError(f"Invalid parameter: size must be {_MIN_SIDE} to {_MAX_SIDE} per side, got {value!r}")
+    return width, height
+
+
+def _format(value: object) -> Literal["jpeg", "png", "webp"]:
+    match value:
+        case "jpeg" | "png" | "webp":
+            return value
+    raise InputError(f"Invalid parameter: output_format must be jpeg, png or webp, got {value!r}")
+
+
+def _strength(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InputError(f"Invalid parameter: strength must be between 0 and 1, got {value!r}")
+
+
+def _integer(body: Mapping[str, Any], name: str, *, default: int, low: int, high: int) -> int:
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InputError(f"Invalid parameter: {name} must be an integer between {low} and {high}, got {value!r}")
+    return value
+
+
+def _boolean(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise InputError(f"Invalid parameter: {name} must be a boolean, got {value!r}")
+    return value
+
+
+def _optional_text(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise InputError(f"Invalid parameter: {name} must be a string, got {value!r}")
+
+
+def _time(body: Mapping[str, Any], name: str) -> float | None:
+    value = _optional_text(body, name)
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise InputError(f"Invalid parameter: {name} must be an ISO 8601 date and time, got {value!r}") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
