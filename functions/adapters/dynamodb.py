@@ -1,0 +1,267 @@
+"""DynamoDB carries out the rules' conditional writes.
+
+Actions on the jobs table: UpdateItem, PartiQLInsert, GetItem, BatchGetItem, and Query on its index `by-reference`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
+
+from functions.adapters.attribute_values import from_item, to_value
+from functions.adapters.aws import CONNECTIONS
+from functions.core.records import Job, job_from_record
+from functions.core.writes import (
+    Above,
+    AllOf,
+    AnyOf,
+    AtMost,
+    Condition,
+    Lacks,
+    Missing,
+    OneOf,
+    StaleWriteError,
+    Write,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+REFERENCE_INDEX = "by-reference"
+
+_INSERTS_PER_REQUEST = 25  # BatchExecuteStatement's limit
+_READS_PER_REQUEST = 100  # BatchGetItem's limit
+_T = TypeVar("_T")
+
+
+class UnfinishedBatchError(Exception):
+    """Raised when DynamoDB went on refusing a part of a batch request; what was carried out stays so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table whose records are changed by `Write`s."""
+
+    client: DynamoDBClient
+    name: str
+    key: str
+
+    def write(self, key: str, write: Write) -> dict[str, Any]:
+        """Carry out a write on the record with this key, and return the record after it.
+
+        Raises:
+            StaleWriteError: when its condition did not hold.
+        """
+        try:
+            answer = self.client.update_item(
+                TableName=self.name,
+                Key={self.key: {"S": key}},
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **update_request(write, self.key),
+            )
+        except self.client.exceptions.ConditionalCheckFailedException as error:
+            item: Any = error.response.get("Item", {})
+            raise StaleWriteError(write, from_item(item)) from None
+        return from_item(answer["Attributes"])
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """Read a record, strongly consistent."""
+        answer = self.client.get_item(TableName=self.name, Key={self.key: {"S": key}}, ConsistentRead=True)
+        return from_item(answer["Item"]) if "Item" in answer else None
+
+
+@dataclass(frozen=True, slots=True)
+class DynamoJobStore:
+    """The jobs table. Implements `functions.core.ports.JobStore`."""
+
+    table: Table
+
+    def write(self, job_id: str, write: Write) -> Job:
+        """See `JobStore.write`."""
+        return job_from_record(self.table.write(job_id, write))
+
+    def get(self, job_id: str) -> Job | None:
+        """See `JobStore.get`."""
+        record = self.table.get(job_id)
+        return job_from_record(record) if record else None
+
+    def write_many(self, writes: Mapping[str, Write]) -> dict[str, Job]:
+        """See `JobStore.write_many`."""
+        with ThreadPoolExecutor(max_workers=CONNECTIONS // 2) as threads:
+            refused = threads.map(lambda entry: self._refused(*entry), writes.items())
+            return {job.job_id: job for job in refused if job is not None}
+
+    def create_many(self, writes: Mapping[str, Write]) -> frozenset[str]:
+        """See `JobStore.create_many`. PartiQL's INSERT is conditional on the key being free."""
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            return frozenset().union(*threads.map(self._insert, _slices(list(writes.items()), _INSERTS_PER_REQUEST)))
+
+    def get_many(self, job_ids: Sequence[str], *, consistent: bool) -> dict[str, Job]:
+        """See `JobStore.get_many`."""
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            found = threads.map(
+                lambda ids: self._read(ids, consistent),
+                _slices(list(dict.fromkeys(job_ids)), _READS_PER_REQUEST),
+            )
+            return {job.job_id: job for jobs in found for job in jobs}
+
+    def known_references(self, references: Sequence[str]) -> frozenset[str]:
+        """See `JobStore.known_references`. The index is eventually consistent: an unknown one may be known soon."""
+        with ThreadPoolExecutor(max_workers=CONNECTIONS // 4) as threads:
+            return frozenset(itertools.compress(references, threads.map(self._is_known, references)))
+
+    def _refused(self, job_id: str, write: Write) -> Job | None:
+        """The job as it is stored, if the write's condition does not hold for it."""
+        try:
+            self.table.write(job_id, write)
+        except StaleWriteError as stale:
+            return job_from_record(stale.record) if stale.record else None
+        return None
+
+    def _insert(self, writes: Sequence[tuple[str, Write]]) -> frozenset[str]:
+        """Job ids among the writes that were there before. Entries DynamoDB put off are sent again."""
+        existing: set[str] = set()
+        remaining = list(writes)
+
+        def attempt() -> bool:
+            answer = self.table.client.batch_execute_statement(
+                Statements=[_insert_statement(self.table.name, write) for _, write in remaining]
+            )
+            put_off = []
+            for entry, response in zip(remaining, answer["Responses"], strict=True):
+                error = response.get("Error")
+                if error is None:
+                    continue
+                if error["Code"] == "DuplicateItem":
+                    existing.add(entry[0])
+                elif error["Code"] in (
+                    "ThrottlingError",
+                    "ProvisionedThroughputExceeded",
+                    "InternalServerError",
+                ):
+                    put_off.append(entry)
+                else:
+                    raise UnfinishedBatchError(f"insert refused: {error['Code']}: {error.get('Message', '')}")
+            remaining[:] = put_off
+            return not remaining
+
+        _until(attempt)
+        return frozenset(existing)
+
+    def _read(self, job_ids: Sequence[str], consistent: bool) -> list[Job]:
+        found: list[Job] = []
+        keys: Sequence[Mapping[str, Any]] = [{"job_id": {"S": job_id}} for job_id in job_ids]
+
+        def attempt() -> bool:
+            nonlocal keys
+            answer = self.table.client.batch_get_item(
+                RequestItems={self.table.name: {"Keys": list(keys), "ConsistentRead": consistent}}
+            )
+            found.extend(job_from_record(from_item(item)) for item in answer["Responses"].get(self.table.name, []))
+            keys = answer["UnprocessedKeys"][self.table.name]["Keys"] if answer.get("UnprocessedKeys") else []
+            return not keys
+
+        _until(attempt)
+        return found
+
+    def _is_known(self, reference: str) -> bool:
+        answer = self.table.client.query(
+            TableName=self.table.name,
+            IndexName=REFERENCE_INDEX,
+            KeyConditionExpression="#reference = :reference",
+            ExpressionAttributeNames={"#reference": "reference"},
+            ExpressionAttributeValues={":reference": {"S": reference}},
+            Select="COUNT",
+            Limit=1,
+        )
+        return answer["Count"] > 0
+
+
+@dataclass(slots=True)
+class _Names:
+    """Placeholders for the names and values of one expression."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def name(self, attribute: str) -> str:
+        placeholder = f"#{attribute}"
+        self.names[placeholder] = attribute
+        return placeholder
+
+    def value(self, value: Any) -> str:
+        placeholder = f":v{len(self.values)}"
+        self.values[placeholder] = to_value(value)
+        return placeholder
+
+
+def _compile(condition: Condition, names: _Names) -> str:
+    """A condition in DynamoDB's expression language."""
+    match condition:
+        case Missing(attribute):
+            return f"attribute_not_exists({names.name(attribute)})"
+        case OneOf(attribute, values):
+            return f"{names.name(attribute)} IN ({', '.join(names.value(value) for value in values)})"
+        case AtMost(attribute, bound):
+            return f"{names.name(attribute)} <= {names.value(bound)}"
+        case Above(attribute, bound):
+            return f"{names.name(attribute)} > {names.value(bound)}"
+        case Lacks(attribute, member):
+            return f"NOT contains({names.name(attribute)}, {names.value(member)})"
+        case AllOf(parts):
+            return " AND ".join(f"({_compile(part, names)})" for part in parts)
+        case AnyOf(parts):
+            return " OR ".join(f"({_compile(part, names)})" for part in parts)
+
+
+def update_request(write: Write, *keys: str) -> dict[str, Any]:
+    """The part of an UpdateItem request that says a write; `keys` are the attributes of the table's key."""
+    names = _Names()
+    clauses = []
+    if sets := {name: value for name, value in write.sets.items() if name not in keys}:
+        clauses.append("SET " + ", ".join(f"{names.name(name)} = {names.value(value)}" for name, value in sets.items()))
+    if write.removes:
+        clauses.append("REMOVE " + ", ".join(names.name(name) for name in write.removes))
+    if added := {**write.adds, **{name: frozenset({member}) for name, member in write.joins.items()}}:
+        clauses.append("ADD " + ", ".join(f"{names.name(name)} {names.value(value)}" for name, value in added.items()))
+    condition = _compile(write.when, names)
+    request: dict[str, Any] = {
+        "UpdateExpression": " ".join(clauses),
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": names.names,
+    }
+    if names.values:
+        request["ExpressionAttributeValues"] = names.values
+    return request
+
+
+def _insert_statement(table: str, write: Write) -> Any:
+    fields = ", ".join(f"'{name}': ?" for name in write.sets)
+    return {
+        "Statement": f'INSERT INTO "{table}" VALUE {{{fields}}}',
+        "Parameters": [to_value(value) for value in write.sets.values()],
+    }
+
+
+def _until(attempt: Callable[[], bool]) -> None:
+    """Repeat a batch request until nothing of it is left over."""
+    Retrying(
+        retry=retry_if_result(lambda done: not done),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        stop=stop_after_attempt(10),
+        retry_error_callback=_give_up,
+    )(attempt)
+
+
+def _give_up(_: object) -> bool:
+    raise UnfinishedBatchError("DynamoDB went on putting off a part of a batch request")
+
+
+def _slices(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,192 @@
+"""DynamoDB carries out a write exactly as the rules mean it."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from functions.adapters.dynamodb import REFERENCE_INDEX, DynamoJobStore, Table
+from functions.core import lifecycle, pacing
+from functions.core.errors import ErrorClass, Fault
+from functions.core.records import Picture, State, job_from_record
+from functions.core.writes import (
+    Above,
+    AllOf,
+    AnyOf,
+    AtMost,
+    Lacks,
+    Missing,
+    OneOf,
+    StaleWriteError,
+    Write,
+    apply,
+    equals,
+)
+from ops.local.session import EmbeddedSession
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+PICTURE = Picture(width=64, height=64, size=900, format="png", sha256="00" * 32)
+FAULT = Fault(ErrorClass.CAPACITY, "HTTP 503", 503)
+LEASE_MS = 120_000
+
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def table(embedded: EmbeddedSession) -> Table:
+    client: DynamoDBClient = embedded.client("dynamodb")
+    name = f"jobs-{uuid.uuid4().hex}"
+    client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[
+            {"AttributeName": "job_id", "AttributeType": "S"},
+            {"AttributeName": "reference", "AttributeType": "S"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": REFERENCE_INDEX,
+                "KeySchema": [{"AttributeName": "reference", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return Table(client, name, "job_id")
+
+
+@pytest.fixture
+def jobs(table: Table) -> DynamoJobStore:
+    return DynamoJobStore(table)
+
+
+def create(number: int, batch: str = "a") -> tuple[str, Write]:
+    job_id = f"{number:064x}"
+    return job_id, lifecycle.create(job_id, model="m", spec='{"v":1}', batch_id=batch, now_ms=number)
+
+
+def a_life(job_id: str) -> list[Write]:
+    """Writes that use every kind of change."""
+    record = apply(create(1)[1], {})
+    after_claim = job_from_record(apply(lifecycle.claim_to_submit("w", 1, LEASE_MS), record))
+    given_back = lifecycle.give_back(1, after_claim, FAULT, 4)
+    pending = job_from_record(apply(given_back, apply(lifecycle.claim_to_submit("w", 1, LEASE_MS), record)))
+    return [
+        create(1)[1],
+        lifecycle.join("b"),
+        lifecycle.claim_to_submit("w", 1, LEASE_MS),
+        lifecycle.heartbeat(1, 3, LEASE_MS),
+        given_back,
+        lifecycle.claim_to_look(pending, "v", 5, LEASE_MS),
+        lifecycle.announce(2, 6),
+        lifecycle.accept(2, reference="p1", response_code=200, now_ms=7),
+        lifecycle.succeed(2, PICTURE, image_key="k", cost_usd=Decimal("0.003"), latency_ms=5, now_ms=8),
+    ]
+
+
+def test_a_life_in_the_table_is_the_life_the_rules_describe(table: Table) -> None:
+    job_id, record = create(1)[0], dict[str, Any]()
+    for write in a_life(job_id):
+        record = apply(write, record)
+        assert table.write(job_id, write) == record
+        assert table.get(job_id) == record
+
+
+def test_a_write_whose_condition_does_not_hold_changes_nothing_and_says_what_is_stored(table: Table) -> None:
+    job_id, first = create(1)
+    table.write(job_id, first)
+    with pytest.raises(StaleWriteError) as stale:
+        table.write(job_id, create(1, batch="other")[1])
+    assert stale.value.record == table.get(job_id)
+    assert stale.value.record["batch_id"] == "a"
+
+
+def test_a_write_on_nothing_says_so(table: Table) -> None:
+    with pytest.raises(StaleWriteError) as stale:
+        table.write("nobody", lifecycle.claim_to_submit("w", 1, LEASE_MS))
+    assert stale.value.record == {}
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (Missing("x"), True),
+        (Missing("n"), False),
+        (equals("s", "a"), True),
+        (OneOf("s", ("b", "a")), True),
+        (OneOf("s", ("b",)), False),
+        (AtMost("n", 5), True),
+        (AtMost("n", 4), False),
+        (AtMost("x", 4), False),
+        (Above("n", 4), True),
+        (Above("n", 5), False),
+        (Above("x", 4), False),
+        (Lacks("set", "q"), True),
+        (Lacks("set", "p"), False),
+        (AllOf((equals("s", "a"), AtMost("n", 5))), True),
+        (AllOf((equals("s", "a"), AnyOf((Missing("n"), Above("n", 9))))), False),
+        (AnyOf((equals("s", "b"), AllOf((Above("n", 1), AtMost("n", 9))))), True),
+    ],
+)
+def test_a_condition_holds_in_the_table_when_it_holds_for_the_rules(
+    table: Table, condition: Any, expected: bool
+) -> None:
+    record: dict[str, Any] = {"job_id": "j", "n": Decimal(5), "s": "a", "set": frozenset({"p"})}
+    table.write("j", Write(name="seed", when=Missing("job_id"), sets=record))
+    write = Write(name="probe", when=condition, sets={"touched": True})
+    if expected:
+        assert table.write("j", write)["touched"] is apply(write, record)["touched"] is True
+        return
+    with pytest.raises(StaleWriteError):
+        table.write("j", write)
+    with pytest.raises(StaleWriteError):
+        apply(write, record)
+
+
+def test_reserving_slots_makes_the_accounts_record_and_moves_it_on(table: Table) -> None:
+    rate = pacing.Rate(60, stored=False)
+    assert table.write("account", pacing.reserve_now(rate, 2, 1_000))["arrival_us"] == 2_001_000
+    with pytest.raises(StaleWriteError):
+        table.write("account", pacing.reserve_now(rate, 2, 1_000))
+    assert table.write("account", pacing.reserve_ahead(rate, 1, 1_000))["arrival_us"] == 3_001_000
+
+
+def test_creating_many_tells_which_were_there_before_and_leaves_them_alone(jobs: DynamoJobStore) -> None:
+    assert jobs.create_many(dict(create(number) for number in range(40))) == frozenset()
+    again = jobs.create_many(dict(create(number, batch="b") for number in range(30, 60)))
+    assert again == frozenset(create(number)[0] for number in range(30, 40))
+    assert {job.batch_id for job in jobs.get_many(sorted(again), consistent=True).values()} == {"a"}
+
+
+def test_created_in_bulk_or_one_by_one_a_job_is_the_same(jobs: DynamoJobStore) -> None:
+    jobs.create_many(dict([create(1)]))
+    job_id, write = create(2)
+    assert jobs.write(job_id, write).batches == frozenset({"a"})
+    assert jobs.get(create(1)[0]) == job_from_record(apply(create(1)[1], {}))
+
+
+def test_many_are_read_by_id_and_unknown_ids_are_left_out(jobs: DynamoJobStore) -> None:
+    jobs.create_many(dict(create(number) for number in range(230)))
+    ids = [create(number)[0] for number in range(250)]
+    found = jobs.get_many([*ids, *ids], consistent=False)
+    assert len(found) == 230
+    assert all(job.state is State.PENDING for job in found.values())
+
+
+def test_a_reference_is_known_once_a_job_names_it(jobs: DynamoJobStore) -> None:
+    job_id = create(1)[0]
+    for write in a_life(job_id):
+        jobs.write(job_id, write)
+    assert jobs.known_references(["p1", "p2"]) == frozenset({"p1"})
+
+
+def test_reading_or_creating_nothing_asks_for_nothing(jobs: DynamoJobStore) -> None:
+    assert jobs.create_many({}) == frozenset()
+    assert jobs.get_many([], consistent=True) == {}
+    assert jobs.known_references([]) == frozenset()
