@@ -1,0 +1,52 @@
+"""Looking after open batches: which of them need somebody, and when.
+
+What is looked after without anything coming of it is looked after less and less often, since a recount reads every job.
+"""
+
+from __future__ import annotations
+
+from functions.core.batches import Batch, epoch_ms
+from functions.core.messages import Close, Scan
+from functions.core.recount import SILENCE_SECONDS
+
+LONGEST_REST_SECONDS = 6 * 3600
+LIFE_SECONDS = 7 * 24 * 3600
+"""After seven days jobs that nobody started expire, and the batch ends."""
+
+
+def past_deadline(batch: Batch, now_ms: int) -> bool:
+    """Whether the batch's results are due although it is not finished, and were not published yet."""
+    return not batch.late and now_ms >= epoch_ms(batch.deadline_at)
+
+
+def past_life(batch: Batch, now_ms: int) -> bool:
+    """Whether the batch has to end."""
+    return now_ms >= epoch_ms(batch.created_at) + LIFE_SECONDS * 1000
+
+
+def needs(batch: Batch, now_ms: int) -> Scan | Close | None:
+    """Whom an open batch needs now.
+
+    A recount, if it looks finished, if there was no progress for a while, or if its time is over. A new scan from the
+    beginning, if there was no progress while parts of its file are still to be made: a message of it was lost.
+    """
+    since_check = now_ms - epoch_ms(batch.checked_at)
+    over = past_deadline(batch, now_ms) or past_life(batch, now_ms)
+    fresh = batch.checked_at <= batch.updated_at  # there was progress since somebody looked
+    if fresh and batch.looks_finished:
+        return Close(batch.batch_id)
+    if since_check < _rest_ms(batch):
+        return None
+    if over:
+        return Close(batch.batch_id)
+    if now_ms - epoch_ms(batch.updated_at) < SILENCE_SECONDS * 1000:
+        return None
+    if not batch.whole:
+        return Scan(batch.batch_id, batch.source.key, batch.source.version, 0, 1, 1, 0)
+    return Close(batch.batch_id)
+
+
+def _rest_ms(batch: Batch) -> int:
+    """How long to leave the batch alone after a look: as long as it had been silent by then, within bounds."""
+    silent_ms = epoch_ms(batch.checked_at) - epoch_ms(batch.updated_at) if batch.checked_at else 0
+    return max(SILENCE_SECONDS * 1000, min(silent_ms, LONGEST_REST_SECONDS * 1000))
