@@ -1,0 +1,1 @@
+"""Constructs by logical unit: what is deployed, changed and understood together."""

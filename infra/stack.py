@@ -1,0 +1,208 @@
+"""The stack: composes the constructs, tells each function where things are, and grants what it may do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from aws_cdk import CfnOutput, RemovalPolicy, Stack
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from functions.core.catalog import Catalog
+from infra.config import Config
+from infra.constructs.account import ProviderAccount
+from infra.constructs.function import Package
+from infra.constructs.intake import Intake
+from infra.constructs.lane import Lane
+from infra.constructs.reporting import Reporting
+from infra.constructs.storage import BATCHES_BY_LISTING, JOBS_BY_REFERENCE, Storage
+
+_ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
+_REMOVALS = {"retain": RemovalPolicy.RETAIN, "destroy": RemovalPolicy.DESTROY}
+
+# Prefixes of the metadata bucket.
+_BATCHES = "batches/"
+_JOBS = "jobs/"
+_RECIPES = "recipes/"
+
+
+class ImageBatchStack(Stack):
+    """All of imagebatch in one account and region."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: Config, catalog: Catalog) -> None:
+        """Compose the stack; each enabled model of the catalog becomes a lane."""
+        super().__init__(
+            scope,
+            construct_id,
+            stack_name=config.stack,
+            description="imagebatch: a CSV of prompts becomes a folder of pictures",
+        )
+        package = Package(code=lambda_.Code.from_asset(str(config.package)), architecture=_ARCHITECTURES[config.arch])
+        models = catalog.enabled_models
+        self.storage = Storage(self, "Storage", removal=_REMOVALS[config.removal])
+        self.accounts = {
+            name: ProviderAccount(self, f"Account-{name}", account=name)
+            for name in dict.fromkeys(model.account.name for model in models)
+        }
+        self.lanes = {
+            model.name: Lane(self, f"Lane-{model.name}", model=model, package=package, reserve=config.reserve)
+            for model in models
+        }
+        self.intake = Intake(self, "Intake", inbox=self.storage.inbox, package=package)
+        self.reporting = Reporting(self, "Reporting", jobs=self.storage.jobs, package=package)
+
+        self._configure_splitter(config)
+        self.grant_splitter()
+        for model in models:
+            self._configure_worker(self.lanes[model.name], model.account.name, config)
+            self.grant_worker(self.lanes[model.name], self.accounts[model.account.name])
+        self._configure_tracker()
+        self.grant_tracker()
+        self._configure_reporter()
+        self.grant_reporter()
+        self._output()
+
+    def _configure_splitter(self, config: Config) -> None:
+        self.intake.splitter.environment(
+            INBOX_BUCKET=self.storage.inbox.bucket_name,
+            METADATA_BUCKET=self.storage.metadata.bucket_name,
+            JOBS_TABLE=self.storage.jobs.table_name,
+            BATCHES_TABLE=self.storage.batches.table_name,
+            INTAKE_QUEUE_URL=self.intake.queue.queue.queue_url,
+            REPORTS_QUEUE_URL=self.reporting.queue.queue.queue_url,
+            LANE_QUEUES=self._lane_queues(),
+            CHUNK_ROWS=str(config.chunk_rows),
+        )
+
+    def grant_splitter(self) -> None:
+        """Read uploads and recipes, create jobs and batches, ring the lanes, continue itself."""
+        splitter, storage = self.intake.splitter, self.storage
+        splitter.allow_objects("s3:GetObject", "s3:GetObjectVersion", bucket=storage.inbox)
+        splitter.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.metadata, prefix=_BATCHES)
+        splitter.allow_objects("s3:GetObject", bucket=storage.metadata, prefix=_RECIPES)
+        # Without it S3 answers 403 for a key that is not there, and a missing recipe would look like a fault.
+        splitter.allow("s3:ListBucket", on=[storage.inbox.bucket_arn, storage.metadata.bucket_arn])
+        splitter.allow(
+            "dynamodb:BatchGetItem",
+            "dynamodb:GetItem",
+            "dynamodb:PartiQLInsert",
+            "dynamodb:UpdateItem",
+            on=[storage.jobs.table_arn],
+        )
+        splitter.allow(
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+            on=[storage.batches.table_arn],
+        )
+        lanes = self._lane_queue_arns()
+        splitter.allow(
+            "sqs:SendMessage",
+            on=[self.intake.queue.queue.queue_arn, self.reporting.queue.queue.queue_arn, *lanes],
+        )
+        splitter.allow("sqs:GetQueueAttributes", on=lanes)
+
+    def _configure_worker(self, lane: Lane, account: str, config: Config) -> None:
+        lane.worker.environment(
+            JOBS_TABLE=self.storage.jobs.table_name,
+            LANES_TABLE=self.storage.lanes.table_name,
+            IMAGES_BUCKET=self.storage.images.bucket_name,
+            METADATA_BUCKET=self.storage.metadata.bucket_name,
+            PROVIDER_URLS=json.dumps(config.provider_urls),
+            PROVIDER_SECRETS=json.dumps({account: self.accounts[account].secret_id}),
+            LEASE_SECONDS=str(config.lease_seconds),
+        )
+
+    def grant_worker(self, lane: Lane, account: ProviderAccount) -> None:
+        """Work on jobs, keep the pace with the other workers, store pictures, read one provider's key."""
+        worker, storage = lane.worker, self.storage
+        worker.allow("dynamodb:GetItem", "dynamodb:UpdateItem", on=[storage.jobs.table_arn, storage.lanes.table_arn])
+        worker.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{JOBS_BY_REFERENCE}"])
+        worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.images)
+        worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
+        # Without it S3 answers 403 for a picture that is not there yet.
+        worker.allow("s3:ListBucket", on=[storage.images.bucket_arn, storage.metadata.bucket_arn])
+        worker.allow("secretsmanager:GetSecretValue", on=[account.secret_arn])
+        worker.allow("sqs:ChangeMessageVisibility", on=[lane.queue.queue.queue_arn])
+        worker.allow("sqs:SendMessage", on=[lane.queue.dead_letters.queue_arn])
+
+    def _configure_tracker(self) -> None:
+        self.reporting.tracker.environment(
+            BATCHES_TABLE=self.storage.batches.table_name,
+            REPORTS_QUEUE_URL=self.reporting.queue.queue.queue_url,
+        )
+
+    def grant_tracker(self) -> None:
+        """Add to the counters of batches, and ask for a batch to be closed."""
+        self.reporting.tracker.allow("dynamodb:GetItem", "dynamodb:UpdateItem", on=[self.storage.batches.table_arn])
+        self.reporting.tracker.allow("sqs:SendMessage", on=[self.reporting.queue.queue.queue_arn])
+
+    def _configure_reporter(self) -> None:
+        self.reporting.reporter.environment(
+            METADATA_BUCKET=self.storage.metadata.bucket_name,
+            JOBS_TABLE=self.storage.jobs.table_name,
+            BATCHES_TABLE=self.storage.batches.table_name,
+            INTAKE_QUEUE_URL=self.intake.queue.queue.queue_url,
+            REPORTS_QUEUE_URL=self.reporting.queue.queue.queue_url,
+            LANE_QUEUES=self._lane_queues(),
+        )
+
+    def grant_reporter(self) -> None:
+        """Recount a batch from its manifest and the jobs table, write its results, ring what is silent."""
+        reporter, storage = self.reporting.reporter, self.storage
+        reporter.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.metadata, prefix=_BATCHES)
+        reporter.allow("s3:ListBucket", on=[storage.metadata.bucket_arn])
+        reporter.allow("dynamodb:BatchGetItem", "dynamodb:GetItem", on=[storage.jobs.table_arn])
+        reporter.allow("dynamodb:GetItem", "dynamodb:UpdateItem", on=[storage.batches.table_arn])
+        reporter.allow(
+            "dynamodb:Query",
+            on=[storage.batches.table_arn, f"{storage.batches.table_arn}/index/{BATCHES_BY_LISTING}"],
+        )
+        lanes = self._lane_queue_arns()
+        reporter.allow(
+            "sqs:SendMessage",
+            on=[self.intake.queue.queue.queue_arn, self.reporting.queue.queue.queue_arn, *lanes],
+        )
+        reporter.allow("sqs:GetQueueAttributes", on=lanes)
+
+    def _output(self) -> None:
+        """What the command line finds the stack by."""
+        storage, intake = self.storage, self.intake
+        outputs = {
+            "InboxBucket": storage.inbox.bucket_name,
+            "ImagesBucket": storage.images.bucket_name,
+            "MetadataBucket": storage.metadata.bucket_name,
+            "JobsTable": storage.jobs.table_name,
+            "BatchesTable": storage.batches.table_name,
+            "LanesTable": storage.lanes.table_name,
+            "IntakeQueueUrl": intake.queue.queue.queue_url,
+            "IntakeDeadLetterQueueUrl": intake.queue.dead_letters.queue_url,
+            "IntakeMapping": intake.mapping.event_source_mapping_id,
+            "ReportsQueueUrl": self.reporting.queue.queue.queue_url,
+            "Lanes": self.to_json_string({name: _lane_output(lane) for name, lane in self.lanes.items()}),
+            "ProviderSecrets": json.dumps({name: account.secret_id for name, account in self.accounts.items()}),
+        }
+        for key, value in outputs.items():
+            CfnOutput(self, key, value=value)
+
+    def _lane_queues(self) -> str:
+        return self.to_json_string({name: lane.queue.queue.queue_url for name, lane in self.lanes.items()})
+
+    def _lane_queue_arns(self) -> list[str]:
+        return _arns(lane.queue.queue for lane in self.lanes.values())
+
+
+def _arns(queues: Iterable[sqs.Queue]) -> list[str]:
+    return [queue.queue_arn for queue in queues]
+
+
+def _lane_output(lane: Lane) -> dict[str, str]:
+    return {
+        "queue_url": lane.queue.queue.queue_url,
+        "dead_letter_queue_url": lane.queue.dead_letters.queue_url,
+        "function": lane.worker.function.function_name,
+        "mapping": lane.mapping.event_source_mapping_id,
+    }

@@ -1,0 +1,236 @@
+"""The functions: what they may do, what they are told, and what the command line learns about them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from functions.settings import ReporterSettings, SplitterSettings, TrackerSettings, WorkerSettings
+from tests.infra.template import Template
+
+LANES = {"Lane-quick": "quick", "Lane-fine": "fine"}
+"""Model of each lane of the tests' catalog."""
+
+SETTINGS = {
+    "Intake/Splitter": SplitterSettings,
+    "Reporting/Tracker": TrackerSettings,
+    "Reporting/Reporter": ReporterSettings,
+    **{f"{lane}/Worker": WorkerSettings for lane in LANES},
+}
+
+CONSUME = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+READ_WRITE_OBJECTS = {"s3:GetObject", "s3:PutObject"}
+RING = {"sqs:SendMessage", "sqs:GetQueueAttributes"}
+WRITE_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
+
+
+def worker_may(lane: str) -> dict[str, set[str]]:
+    return {
+        f"{lane}/Worker/Logs": WRITE_LOG,
+        f"{lane}/Jobs/Queue": CONSUME | {"sqs:ChangeMessageVisibility"},
+        f"{lane}/Jobs/DeadLetters": {"sqs:SendMessage"},
+        "Account-wavespeed/Key": {"secretsmanager:GetSecretValue"},
+        "Storage/Images": {"s3:ListBucket"},
+        "Storage/Images/*": READ_WRITE_OBJECTS,
+        "Storage/Metadata": {"s3:ListBucket"},
+        "Storage/Metadata/jobs/*": READ_WRITE_OBJECTS,
+        "Storage/Jobs": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "Storage/Jobs/index/by-reference": {"dynamodb:Query"},
+        "Storage/Lanes": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+    }
+
+
+ALLOWED: dict[str, dict[str, set[str]]] = {
+    "Intake/Splitter": {
+        "Intake/Splitter/Logs": WRITE_LOG,
+        "Intake/Intake/Queue": CONSUME | {"sqs:SendMessage"},
+        "Reporting/Reports/Queue": {"sqs:SendMessage"},
+        **{f"{lane}/Jobs/Queue": RING for lane in LANES},
+        "Storage/Inbox": {"s3:ListBucket"},
+        "Storage/Inbox/*": {"s3:GetObject", "s3:GetObjectVersion"},
+        "Storage/Metadata": {"s3:ListBucket"},
+        "Storage/Metadata/batches/*": READ_WRITE_OBJECTS,
+        "Storage/Metadata/recipes/*": {"s3:GetObject"},
+        "Storage/Jobs": {
+            "dynamodb:BatchGetItem",
+            "dynamodb:GetItem",
+            "dynamodb:PartiQLInsert",
+            "dynamodb:UpdateItem",
+        },
+        "Storage/Batches": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"},
+    },
+    **{f"{lane}/Worker": worker_may(lane) for lane in LANES},
+    "Reporting/Tracker": {
+        "Reporting/Tracker/Logs": WRITE_LOG,
+        "Storage/Jobs.StreamArn": {
+            "dynamodb:DescribeStream",
+            "dynamodb:GetRecords",
+            "dynamodb:GetShardIterator",
+            "dynamodb:ListStreams",
+        },
+        "Storage/Batches": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "Reporting/Reports/Queue": {"sqs:SendMessage"},
+        "Reporting/TrackerFailures": {"sqs:SendMessage"},
+    },
+    "Reporting/Reporter": {
+        "Reporting/Reporter/Logs": WRITE_LOG,
+        "Reporting/Reports/Queue": CONSUME | {"sqs:SendMessage"},
+        "Intake/Intake/Queue": {"sqs:SendMessage"},
+        **{f"{lane}/Jobs/Queue": RING for lane in LANES},
+        "Storage/Metadata": {"s3:ListBucket"},
+        "Storage/Metadata/batches/*": READ_WRITE_OBJECTS,
+        "Storage/Jobs": {"dynamodb:BatchGetItem", "dynamodb:GetItem"},
+        "Storage/Batches": {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"},
+        "Storage/Batches/index/by-listing": {"dynamodb:Query"},
+    },
+}
+"""Role → resource → the actions it may use there, and no other."""
+
+
+def environment(template: Template, function: str) -> dict[str, Any]:
+    properties = template.all("AWS::Lambda::Function")[f"{function}/Function"]
+    return dict(properties["Environment"]["Variables"])
+
+
+@pytest.mark.parametrize("function", ALLOWED)
+def test_a_role_may_do_exactly_what_its_function_does(template: Template, function: str) -> None:
+    # "Logs.Arn" ends in ":*" in AWS, so it names the streams of that group; it is no wildcard in the template.
+    assert template.allowed()[function] == ALLOWED[function]
+
+
+def test_no_role_is_left_out_of_the_table(template: Template) -> None:
+    assert set(template.allowed()) == set(ALLOWED)
+
+
+def test_no_role_has_more_than_its_one_policy(template: Template) -> None:
+    for role in template.all("AWS::IAM::Role").values():
+        assert "ManagedPolicyArns" not in role
+        assert "Policies" not in role
+        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_no_action_and_no_whole_service_is_a_wildcard(template: Template) -> None:
+    for grants in template.allowed().values():
+        assert "*" not in grants
+        assert not [action for actions in grants.values() for action in actions if "*" in action]
+
+
+def test_every_function_has_a_role_of_its_own(template: Template) -> None:
+    functions = template.all("AWS::Lambda::Function")
+    roles = {template.name(function["Role"]) for function in functions.values()}
+    assert len(roles) == len(functions)
+
+
+@pytest.mark.parametrize("function", SETTINGS)
+def test_a_function_is_told_everything_its_settings_name(template: Template, function: str) -> None:
+    wanted = {field.name.upper() for field in fields(SETTINGS[function])}
+    common = {"STACK", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
+    assert set(environment(template, function)) == wanted | common
+
+
+def test_every_address_points_at_the_resource_it_is_named_after(template: Template) -> None:
+    places = {
+        "INBOX_BUCKET": "Storage/Inbox",
+        "IMAGES_BUCKET": "Storage/Images",
+        "METADATA_BUCKET": "Storage/Metadata",
+        "JOBS_TABLE": "Storage/Jobs",
+        "BATCHES_TABLE": "Storage/Batches",
+        "LANES_TABLE": "Storage/Lanes",
+        "INTAKE_QUEUE_URL": "Intake/Intake/Queue",
+        "REPORTS_QUEUE_URL": "Reporting/Reports/Queue",
+    }
+    for function in SETTINGS:
+        told = environment(template, function)
+        for variable in places.keys() & told.keys():
+            assert template.name(told[variable]) == places[variable]
+
+
+@pytest.mark.parametrize("function", ["Intake/Splitter", "Reporting/Reporter"])
+def test_who_rings_knows_the_queue_of_every_lane(template: Template, function: str) -> None:
+    queues = json.loads(template.name(environment(template, function)["LANE_QUEUES"]))
+    assert queues == {model: f"{lane}/Jobs/Queue" for lane, model in LANES.items()}
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_a_worker_knows_its_lane_and_its_accounts_secret_only(template: Template, lane: str) -> None:
+    told = environment(template, f"{lane}/Worker")
+    assert told["LANE"] == LANES[lane]
+    assert template.name(told["LANE_QUEUE_URL"]) == f"{lane}/Jobs/Queue"
+    assert template.name(told["DEAD_LETTER_QUEUE_URL"]) == f"{lane}/Jobs/DeadLetters"
+    assert json.loads(told["PROVIDER_SECRETS"]) == {"wavespeed": "imagebatch/provider/wavespeed"}
+    assert json.loads(told["PROVIDER_URLS"]) == {}
+    assert told["LEASE_SECONDS"] == "120"
+
+
+def test_options_reach_the_functions(small_template: Template) -> None:
+    worker = environment(small_template, "Lane-quick/Worker")
+    assert json.loads(worker["PROVIDER_URLS"]) == {"wavespeed": "http://127.0.0.1:9999"}
+    assert worker["LEASE_SECONDS"] == "30"
+    assert worker["STACK"] == "trial"
+    assert environment(small_template, "Intake/Splitter")["CHUNK_ROWS"] == "100"
+
+
+@pytest.mark.parametrize(("name", "architecture"), [("template", "arm64"), ("small_template", "x86_64")])
+def test_functions_run_on_what_the_package_was_built_for(
+    name: str, architecture: str, request: pytest.FixtureRequest
+) -> None:
+    template: Template = request.getfixturevalue(name)
+    for function in template.all("AWS::Lambda::Function").values():
+        assert function["Architectures"] == [architecture]
+        assert function["Runtime"] == "python3.13"
+
+
+def test_sizes_and_timeouts_are_what_the_work_needs(template: Template) -> None:
+    sizes = {
+        path.removesuffix("/Function"): (function["Timeout"], function["MemorySize"])
+        for path, function in template.all("AWS::Lambda::Function").items()
+    }
+    assert sizes == {
+        "Intake/Splitter": (120, 512),
+        "Reporting/Tracker": (30, 256),
+        "Reporting/Reporter": (600, 1024),
+        **{f"{lane}/Worker": (180, 1024) for lane in LANES},
+    }
+
+
+def test_only_the_splitter_may_feed_itself_for_long(template: Template) -> None:
+    """A long scan continues itself more often than Lambda's loop detection lets a function do."""
+    functions = template.all("AWS::Lambda::Function")
+    assert {path for path, function in functions.items() if function.get("RecursiveLoop") == "Allow"} == {
+        "Intake/Splitter/Function"
+    }
+
+
+def test_a_model_that_is_switched_off_costs_nothing(template: Template) -> None:
+    assert "idle" not in json.dumps(template.body)
+    assert "unused" not in json.dumps(template.body)
+
+
+def test_the_command_line_finds_everything_in_the_outputs(template: Template) -> None:
+    plain = {
+        "InboxBucket": "Storage/Inbox",
+        "ImagesBucket": "Storage/Images",
+        "MetadataBucket": "Storage/Metadata",
+        "JobsTable": "Storage/Jobs",
+        "BatchesTable": "Storage/Batches",
+        "LanesTable": "Storage/Lanes",
+        "IntakeQueueUrl": "Intake/Intake/Queue",
+        "IntakeDeadLetterQueueUrl": "Intake/Intake/DeadLetters",
+        "IntakeMapping": "Intake/Splitter/Mapping",
+        "ReportsQueueUrl": "Reporting/Reports/Queue",
+    }
+    assert set(template.outputs) == {*plain, "Lanes", "ProviderSecrets"}
+    assert {key: template.name(template.outputs[key]["Value"]) for key in plain} == plain
+    assert json.loads(template.name(template.outputs["Lanes"]["Value"])) == {
+        model: {
+            "queue_url": f"{lane}/Jobs/Queue",
+            "dead_letter_queue_url": f"{lane}/Jobs/DeadLetters",
+            "function": f"{lane}/Worker/Function",
+            "mapping": f"{lane}/Worker/Mapping",
+        }
+        for lane, model in LANES.items()
+    }
