@@ -1,0 +1,124 @@
+"""Batches as people read them in a terminal. Whatever comes from a file is printed as text, never as markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from functions.core.batches import Batch, BatchState, RowProblem
+from ops.batches import file_name, waits_for_a_person
+
+_STYLES = {
+    BatchState.SCANNING: "cyan",
+    BatchState.RUNNING: "cyan",
+    BatchState.COMPLETED: "green",
+    BatchState.REJECTED: "red",
+}
+
+
+def dollars(amount: Decimal) -> str:
+    """An amount as people write it, cents and below where they matter."""
+    return "$0" if amount == 0 else f"${amount:,.3f}" if amount < 1 else f"${amount:,.2f}"
+
+
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def moment(text: str) -> str:
+    """A time of a record in the reader's own time zone."""
+    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M}" if text else ""
+
+
+def batch_table(batches: Sequence[Batch]) -> Table:
+    """A line for each batch."""
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("Batch", no_wrap=True)
+    table.add_column("State")
+    for heading in ("Rows", "Made", "Failed", "Held", "Cost"):
+        table.add_column(heading, justify="right")
+    table.add_column("Begun", no_wrap=True)
+    for batch in batches:
+        table.add_row(
+            Text(batch.batch_id),
+            state_text(batch),
+            f"{batch.rows:,}",
+            f"{batch.succeeded:,}",
+            f"{batch.failed:,}",
+            f"{batch.held:,}",
+            dollars(batch.cost_usd),
+            moment(batch.created_at),
+        )
+    return table
+
+
+def batch_view(batch: Batch, problems: Sequence[RowProblem]) -> RenderableType:
+    """All that is known of one batch."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in _facts(batch):
+        table.add_row(label, value)
+    if not problems:
+        return table
+    return Group(table, Text(""), _problem_table(batch, problems))
+
+
+def summary(batch: Batch) -> str:
+    """A batch's outcome in a line or two."""
+    made = f"{counted(batch.rows, 'row')}, {counted(batch.succeeded, 'picture')}"
+    losses = [
+        f"{batch.failed:,} failed" if batch.failed else "",
+        f"{batch.held:,} held (they may have been paid for)" if batch.held else "",
+        f"{counted(batch.invalid_rows, 'row')} not understood" if batch.invalid_rows else "",
+        f"{counted(batch.duplicates_prevented, 'duplicate')} not paid for" if batch.duplicates_prevented else "",
+    ]
+    return ", ".join([made, *filter(None, losses)]) + f". Cost: {dollars(batch.cost_usd)}."
+
+
+def state_text(batch: Batch) -> Text:
+    """The state, and what is special about it."""
+    remark = " (held jobs wait for a person)" if waits_for_a_person(batch) else ", late" if batch.late else ""
+    return Text(batch.state + remark, style="yellow" if remark else _STYLES[batch.state])
+
+
+def _facts(batch: Batch) -> Iterator[tuple[str, Text]]:
+    ends = moment(batch.finished_at) or f"not yet; deadline {moment(batch.deadline_at)}"
+    facts = [
+        ("Reason", batch.reason),
+        ("File", f"{file_name(batch)}" + (f", recipe {batch.recipe}" if batch.recipe else "")),
+        ("Rows", f"{batch.rows:,}" + (f", {batch.invalid_rows:,} not understood" if batch.invalid_rows else "")),
+        ("Pictures", f"{batch.jobs:,} different ones of {batch.requested:,} asked for"),
+        ("Made", f"{batch.succeeded:,}"),
+        ("Failed", f"{batch.failed:,}" if batch.failed else ""),
+        ("Held", f"{batch.held:,}" if batch.held else ""),
+        ("To do", f"{batch.pending:,} waiting, {batch.running:,} being made" if batch.pending or batch.running else ""),
+        ("Cost", f"{dollars(batch.cost_usd)}; {counted(batch.duplicates_prevented, 'duplicate')} not paid for"),
+        ("Begun", moment(batch.created_at)),
+        ("Finished", ends),
+    ]
+    yield "Batch", Text(batch.batch_id, style="bold")
+    yield "State", state_text(batch)
+    for label, value in facts:
+        if value:
+            yield label, Text(value)
+
+
+def _problem_table(batch: Batch, problems: Sequence[RowProblem]) -> RenderableType:
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("Line", justify="right")
+    table.add_column("Column")
+    table.add_column("What is wrong", overflow="fold")
+    for problem in problems:
+        table.add_row(f"{problem.line:,}", Text(problem.column), Text(problem.message))
+    listed = len({problem.row for problem in problems})
+    if batch.invalid_rows <= listed:
+        return table
+    rest = Text(f"… and {batch.invalid_rows - listed:,} more; results.csv has all of them.", style="dim")
+    return Group(table, rest)

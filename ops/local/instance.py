@@ -1,0 +1,180 @@
+"""One embedded AWS with the stack on it: start, find, stop."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import boto3
+
+from ops import packaging
+from ops.local.deployment import Deployment
+from ops.local.embedded import CREDENTIALS, embedded_aws
+from ops.local.errors import LocalError
+from ops.local.providers import Providers
+from ops.local.sandbox import sandbox
+from ops.local.service import HOST
+from ops.local.session import EmbeddedSession
+from ops.local.state import Record, StateDirectory, current_directory, make_current
+
+STACK = "imagebatch"
+
+Step = Callable[[str], AbstractContextManager[object]]
+"""Called with what is being done; the context lasts as long as that takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalInstance:
+    """A running embedded AWS. :meth:`start` or :meth:`find` give one."""
+
+    state: StateDirectory
+    record: Record
+
+    @classmethod
+    def start(
+        cls,
+        directory: Path,
+        *,
+        port: int | None = None,
+        providers: Providers | None = None,
+        context: Mapping[str, str] | None = None,
+        current: bool = True,
+        step: Step = nullcontext,
+    ) -> LocalInstance:
+        """Start what is not running, deploy what has changed, and return the instance.
+
+        Whatever ends this early, a failure or Ctrl-C, stops what it started; what was running before goes on.
+
+        Args:
+            directory: where its state is kept; what an earlier run left there is there again.
+            port: of the embedded AWS; without it the one of last time, or any free one.
+            providers: where the providers are; the sandbox without it.
+            context: more CDK context, as ``{"lease_seconds": "5"}``.
+            current: remember it as the instance that the other commands find.
+            step: told what is being done.
+
+        Raises:
+            LocalError: with a sentence that says what to do.
+        """
+        providers = providers or Providers()
+        state = StateDirectory.make(directory)
+        with _one_at_a_time(state), ExitStack() as undo:
+            record = _start_processes(state, port, providers, step, undo)
+            instance = cls(state, record)
+            instance._deploy(providers, context or {}, step)
+            undo.pop_all()
+            state.write(record)
+        if current:
+            make_current(state)
+        return instance
+
+    @classmethod
+    def find(cls, directory: Path | None = None) -> LocalInstance | None:
+        """The running instance of ``directory``, or of the folder that was started last; ``None`` if it is down."""
+        directory = directory or current_directory()
+        if directory is None:
+            return None
+        state = StateDirectory(directory.resolve())
+        record = state.read()
+        if record is None or embedded_aws(state).daemon.pid() is None:
+            return None
+        return cls(state, record)
+
+    def stop(self) -> None:
+        """Stop it and the sandbox. State stays."""
+        stop(self.state.path)
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where the embedded AWS answers."""
+        return self.record.endpoint_url
+
+    def session(self) -> boto3.Session:
+        """A session whose clients talk to it."""
+        return EmbeddedSession(self.endpoint_url)
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables with which other AWS tools talk to it."""
+        return CREDENTIALS | {"AWS_ENDPOINT_URL": self.endpoint_url}
+
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs."""
+        return self._deployment({}).outputs()
+
+    def _deployment(self, context: Mapping[str, str]) -> Deployment:
+        return Deployment(
+            state=self.state,
+            session=self.session(),
+            endpoint_url=self.endpoint_url,
+            stack=self.record.stack,
+            package=packaging.local_target().directory,
+            context=context,
+        )
+
+    def _deploy(self, providers: Providers, context: Mapping[str, str], step: Step) -> None:
+        with step("Building the Lambda package"):
+            try:
+                packaging.build(packaging.local_target())
+            except packaging.PackagingError as error:
+                raise LocalError(str(error)) from error
+        deployment = self._deployment({**providers.context(self.record.sandbox_url), **context})
+        with step("Bootstrapping the account for the CDK"):
+            deployment.bootstrap()
+        if providers.live and (secrets := deployment.outputs().get("ProviderSecrets")):
+            # Before the functions learn the real address: waiting jobs must not meet it with the sandbox's key.
+            providers.store_keys(self.session(), secrets)
+        with step("Deploying the stack"):
+            deployment.deploy()
+        providers.store_keys(self.session(), deployment.outputs()["ProviderSecrets"])
+
+
+def stop(directory: Path) -> bool:
+    """Stop the instance of ``directory``, also one that is half there; whether anything was running."""
+    state = StateDirectory(directory.resolve())
+    services = (embedded_aws(state), sandbox(state))
+    running = any(service.daemon.pid() is not None for service in services)
+    for service in services:
+        service.stop()
+    record = state.read()
+    if record is not None:
+        state.write(replace(record, pid=None, sandbox_pid=None))
+    return running
+
+
+def _start_processes(
+    state: StateDirectory, port: int | None, providers: Providers, step: Step, undo: ExitStack
+) -> Record:
+    """Start what is needed and not there, stop what is no longer needed; the record of what runs then."""
+    last = state.read()
+    fake, aws = sandbox(state), embedded_aws(state)
+    sandbox_port = last.sandbox_port if last else None
+    if providers.needs_sandbox():
+        with step("Starting the sandbox provider"):
+            sandbox_port = fake.ensure(asked=None, remembered=sandbox_port, undo=undo)
+    else:
+        fake.stop()
+    with step("Starting the embedded AWS"):
+        aws_port = aws.ensure(asked=port, remembered=last.port if last else None, undo=undo)
+    return Record(
+        endpoint_url=f"http://{HOST}:{aws_port}",
+        port=aws_port,
+        pid=aws.daemon.pid(),
+        sandbox_url=f"http://{HOST}:{sandbox_port}" if providers.needs_sandbox() else None,
+        sandbox_port=sandbox_port,
+        sandbox_pid=fake.daemon.pid(),
+        stack=STACK,
+    )
+
+
+@contextmanager
+def _one_at_a_time(state: StateDirectory) -> Iterator[None]:
+    """Refuse a second start in the same folder while one is at work."""
+    with state.lock("up").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LocalError(f"Another `local up` is at work in {state.path}; wait for it.") from error
+        yield

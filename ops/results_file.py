@@ -1,0 +1,85 @@
+"""Reading results.csv: the file's own cells, our columns beside them, and the exact text of each line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from functions.core.results import COLUMNS, safe_cell
+
+_BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultLine:
+    """One line: the file's `cells`, and what became of the row by our columns' names (`functions.core.results`).
+
+    `text` is the line as it stands in the file, without its line end.
+    """
+
+    text: str
+    cells: tuple[str, ...]
+    outcome: Mapping[str, str]
+
+    def integer(self, column: str) -> int | None:
+        """A number of our columns, None where the cell is empty."""
+        return int(self.outcome[column]) if self.outcome[column] else None
+
+    def amount(self, column: str) -> Decimal | None:
+        """An amount of our columns, None where the cell is empty."""
+        return Decimal(self.outcome[column]) if self.outcome[column] else None
+
+    @property
+    def same_as(self) -> int | None:
+        """The row of this file that has the same picture and came first."""
+        return int(self.outcome["duplicate_of"]) if self.outcome["duplicate_of"].isdecimal() else None
+
+    @property
+    def paid_by(self) -> str:
+        """The other batch that paid for the picture."""
+        return "" if self.same_as is not None else self.outcome["duplicate_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """The header line. `columns`: the file's own; `names`: all, ours included."""
+
+    text: str
+    columns: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def read_results(lines: Iterable[str]) -> tuple[Heading, Iterator[ResultLine]]:
+    """The header and the lines of a results.csv, given its text line by line with the line ends as they are."""
+    records = _records(lines)
+    text, names = next(records)
+    own = len(names) - len(COLUMNS)
+    heading = Heading(text, (names[0].removeprefix(_BOM), *names[1:])[:own], names)
+    return heading, (
+        ResultLine(raw, cells[:own], dict(zip(COLUMNS, cells[own:], strict=True))) for raw, cells in records
+    )
+
+
+def shown_cell(cell: str) -> str:
+    """A cell as it was sent: without the apostrophe that keeps a spreadsheet from executing it."""
+    return cell[1:] if cell.startswith("'") and safe_cell(cell[1:]) == cell else cell
+
+
+def quoted(cell: str) -> str:
+    """A cell as it is appended to a line."""
+    return '"{}"'.format(cell.replace('"', '""')) if any(mark in cell for mark in ',"\r\n') else cell
+
+
+def _records(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    taken: list[str] = []
+
+    def taking() -> Iterator[str]:
+        for line in lines:
+            taken.append(line)
+            yield line
+
+    for cells in csv.reader(taking(), strict=True):
+        yield "".join(taken).removesuffix("\n"), tuple(cells)
+        taken.clear()

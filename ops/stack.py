@@ -1,0 +1,152 @@
+"""Finding the deployed stack: on the embedded AWS of this machine or in an AWS account, by its outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, ProfileNotFound
+
+from functions.adapters.dynamodb import DynamoJobStore, Table
+from functions.adapters.s3 import S3ObjectStore
+from ops.errors import NotFoundError
+from ops.local.instance import LocalInstance
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+DEFAULT_STACK = "imagebatch"
+
+CONNECTIONS = 16
+"""Connections of a client: as many as pictures are downloaded at a time."""
+
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"mode": "standard", "total_max_attempts": 5},
+    max_pool_connections=CONNECTIONS,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A deployed stack. `provider_secrets`: secret id by provider account."""
+
+    session: boto3.Session
+    name: str
+    inbox_bucket: str
+    images_bucket: str
+    metadata_bucket: str
+    jobs_table: str
+    batches_table: str
+    provider_secrets: Mapping[str, str]
+
+    def s3(self) -> S3Client:
+        """The S3 client. Clients may be used from many threads."""
+        return _s3(self.session)
+
+    def dynamodb(self) -> DynamoDBClient:
+        """The DynamoDB client."""
+        return _dynamodb(self.session)
+
+    def secrets_manager(self) -> SecretsManagerClient:
+        """The Secrets Manager client."""
+        return self.session.client("secretsmanager", config=_CONFIG)
+
+    def images(self) -> S3ObjectStore:
+        """The bucket of pictures."""
+        return S3ObjectStore(self.s3(), self.images_bucket)
+
+    def jobs(self) -> DynamoJobStore:
+        """The jobs table."""
+        return DynamoJobStore(Table(self.dynamodb(), self.jobs_table, "job_id"))
+
+    def metadata(self) -> S3ObjectStore:
+        """The bucket of recipes and results."""
+        return S3ObjectStore(self.s3(), self.metadata_bucket)
+
+
+def find_stack(name: str, *, profile: str | None, region: str | None, notice: Callable[[str], None]) -> Stack:
+    """The stack that was meant: in the account of `profile` if one is named, else on the embedded AWS if it runs,
+    else in the account of the ordinary AWS credentials.
+
+    Args:
+        notice: told in one line that the embedded AWS is used.
+
+    Raises:
+        NotFoundError: when there is no such profile, region or stack.
+    """
+    instance = LocalInstance.find() if profile is None else None
+    if instance is not None:
+        notice(f"Using the embedded AWS at {instance.endpoint_url} (name a --profile for an AWS account).")
+        return local_stack(instance, name)
+    try:
+        session = boto3.Session(profile_name=profile, region_name=region)
+    except ProfileNotFound as error:
+        raise NotFoundError(f"There is no AWS profile '{profile}'; see `aws configure list-profiles`.") from error
+    if session.region_name is None:
+        raise NotFoundError(
+            "No AWS region is set, and no embedded AWS is running. Name one with --region, or start the embedded AWS "
+            "with `imagebatch local up`."
+        )
+    return describe(session, name)
+
+
+def local_stack(instance: LocalInstance, name: str = DEFAULT_STACK) -> Stack:
+    """The stack on a running embedded AWS."""
+    return describe(instance.session(), name)
+
+
+def describe(session: boto3.Session, name: str) -> Stack:
+    """Read a stack's outputs.
+
+    Raises:
+        NotFoundError: when there is no such stack, or it is none of ours.
+    """
+    outputs = _outputs(session, name)
+    try:
+        return Stack(
+            session=session,
+            name=name,
+            inbox_bucket=outputs["InboxBucket"],
+            images_bucket=outputs["ImagesBucket"],
+            metadata_bucket=outputs["MetadataBucket"],
+            jobs_table=outputs["JobsTable"],
+            batches_table=outputs["BatchesTable"],
+            provider_secrets=json.loads(outputs["ProviderSecrets"]),
+        )
+    except KeyError as error:
+        raise NotFoundError(
+            f"The stack '{name}' is not imagebatch, or its deployment has not ended: it has no output {error}. "
+            "Deploy it with `make deploy`, or name another one with --stack."
+        ) from error
+
+
+def _outputs(session: boto3.Session, name: str) -> dict[str, str]:
+    try:
+        answer = session.client("cloudformation", config=_CONFIG).describe_stacks(StackName=name)
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        raise NotFoundError(
+            f"There is no stack '{name}' in region {session.region_name} of this account. Deploy it with `make deploy`,"
+            " or name another one with --stack, --profile or --region."
+        ) from error
+    return {output["OutputKey"]: output["OutputValue"] for output in answer["Stacks"][0].get("Outputs", [])}
+
+
+@cache
+def _s3(session: boto3.Session) -> S3Client:
+    return session.client("s3", config=_CONFIG)
+
+
+@cache
+def _dynamodb(session: boto3.Session) -> DynamoDBClient:
+    return session.client("dynamodb", config=_CONFIG)

@@ -1,0 +1,138 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ops.local import daemon as daemon_module
+from ops.local.daemon import Daemon
+from ops.local.errors import LocalError
+
+SLEEP = "import time; print('here', flush=True); time.sleep(60)"
+STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('here', flush=True); time.sleep(60)"
+WITH_A_CHILD = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "it.log"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, log: Path) -> Daemon:
+    return Daemon("it", lock=tmp_path / "it.lock", log=log)
+
+
+def start(daemon: Daemon, tmp_path: Path, log: Path, script: str) -> int:
+    pid = daemon.start([sys.executable, "-c", script], environment={}, directory=tmp_path)
+    daemon.wait_until(lambda: bool(log.read_text()))
+    return pid
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that ended but was not yet asked for its exit code does not."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(state.strip()) and not state.startswith("Z")
+
+
+def test_a_process_is_known_to_run_from_start_to_stop(daemon: Daemon, tmp_path: Path, log: Path) -> None:
+    assert daemon.pid() is None
+
+    pid = start(daemon, tmp_path, log, SLEEP)
+    assert daemon.pid() == pid
+
+    daemon.stop()
+    assert daemon.pid() is None
+    assert not is_alive(pid)
+
+
+def test_another_command_sees_and_stops_it(daemon: Daemon, tmp_path: Path, log: Path) -> None:
+    pid = start(daemon, tmp_path, log, SLEEP)
+    other = Daemon("it", lock=tmp_path / "it.lock", log=log)
+
+    assert other.pid() == pid
+    other.stop()
+    assert daemon.pid() is None
+
+
+def test_a_process_id_left_in_the_file_is_not_taken_for_a_running_process(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "it.lock").write_text(str(os.getpid()))
+
+    assert daemon.pid() is None
+    daemon.stop()  # would end this test run if it believed the file
+
+
+def test_a_second_start_is_refused(daemon: Daemon, tmp_path: Path, log: Path) -> None:
+    start(daemon, tmp_path, log, SLEEP)
+    try:
+        with pytest.raises(LocalError, match="is running already"):
+            daemon.start([sys.executable, "-c", SLEEP], environment={}, directory=tmp_path)
+    finally:
+        daemon.stop()
+
+
+def test_one_that_ignores_sigterm_is_killed(
+    daemon: Daemon, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "PATIENCE_SECONDS", 0.2)
+    pid = start(daemon, tmp_path, log, STUBBORN)
+
+    daemon.stop()
+
+    assert not is_alive(pid)
+
+
+def test_one_that_is_still_saving_gets_more_time(
+    daemon: Daemon, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "PATIENCE_SECONDS", 0.5)
+    saves = tmp_path / "saves"
+    saves.mkdir()
+    saver = f"""
+import pathlib, signal, sys, time
+def save(*_):
+    for part in range(10):
+        pathlib.Path({str(saves)!r}, str(part)).write_text('.')
+        time.sleep(0.2)
+    sys.exit()
+signal.signal(signal.SIGTERM, save)
+print('here', flush=True)
+time.sleep(60)
+"""
+    start(daemon, tmp_path, log, saver)
+
+    daemon.stop(saves_to=saves)
+
+    assert len(list(saves.iterdir())) == 10
+
+
+def test_stopping_takes_its_children_along(daemon: Daemon, tmp_path: Path, log: Path) -> None:
+    start(daemon, tmp_path, log, WITH_A_CHILD)
+    child = int(log.read_text())
+    assert is_alive(child)
+
+    daemon.stop()
+
+    deadline = time.monotonic() + 5
+    while is_alive(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(child)
+
+
+def test_one_that_ends_at_once_is_reported_with_its_last_words(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.start([sys.executable, "-c", "raise SystemExit('no such port')"], environment={}, directory=tmp_path)
+
+    with pytest.raises(LocalError, match=r"(?s)ended at once.*no such port"):
+        daemon.wait_until(lambda: False)
+
+
+def test_a_program_that_is_not_installed_is_reported_with_what_installs_it(daemon: Daemon, tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match="make setup"):
+        daemon.start([str(tmp_path / "nothing")], environment={}, directory=tmp_path)
