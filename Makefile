@@ -21,6 +21,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export UV_SYSTEM_CERTS := true
 export NODE_USE_SYSTEM_CA := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where the CDK library unpacks its JavaScript: 200 MB, so once for all and not for each home directory.
+export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/$(VENV)/jsii
 
 .PHONY: help
 help: ## This list
@@ -92,6 +94,8 @@ $(VENV)/.synced: $(LOCKS)/uv.txt $(LOCKS)/dev.txt pyproject.toml
 	ln -sf "$$node/bin/node" $(VENV)/bin/node; \
 	ln -sf "$$node/lib/node_modules/npm/bin/npm-cli.js" $(VENV)/bin/npm; \
 	ln -sf "$$node/lib/node_modules/npm/bin/npx-cli.js" $(VENV)/bin/npx
+	@# Unpacks and compiles the CDK library once, here; where it cannot, the first deploy does it.
+	-@$(VENV)/bin/python -c 'import infra.app'
 	@touch $@
 
 node_modules/.synced: package.json package-lock.json $(VENV)/.synced

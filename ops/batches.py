@@ -93,6 +93,12 @@ def first_problems(stack: Stack, batch: Batch, limit: int = PROBLEMS_SHOWN) -> l
     return list(itertools.islice(every, limit))
 
 
+def expected_jobs(batch: Batch) -> int:
+    """How many jobs the batch has, or at most has while they are not counted yet: the stream may lag."""
+    seen = batch.pending + batch.running + batch.held + batch.succeeded + batch.failed
+    return batch.jobs if batch.jobs >= max(seen, 1) or not batch.is_open else max(seen, batch.requested)
+
+
 def waits_for_a_person(batch: Batch) -> bool:
     """Whether held jobs are all that keeps the batch open."""
     return batch.looks_finished and batch.held > 0

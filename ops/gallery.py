@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from functions.core.batches import Batch
+from functions.core.errors import MissingObjectError
 from functions.core.identity import PictureSpec, spec_from_json
 from functions.core.text import field_key
 from ops.batches import file_name
@@ -22,7 +23,7 @@ from ops.downloads import Outcome, Wanted, fetch_all, whole_file
 from ops.errors import CommandError
 from ops.file_names import FileNames
 from ops.page import PageBatch, PageRow, render_page
-from ops.results_file import Heading, ResultLine, quoted, read_results, shown_cell
+from ops.results_file import Heading, ResultLine, append_cell, read_results, shown_cell
 
 if TYPE_CHECKING:
     from ops.stack import Stack
@@ -96,13 +97,14 @@ def write_gallery(
 
 
 def _fetch_results(stack: Stack, batch: Batch, target: IO[bytes]) -> None:
-    for piece in stack.metadata().read_range(batch.results_key, "", 0):
-        target.write(piece)
-    if not target.tell():
+    try:
+        for piece in stack.metadata().read_range(batch.results_key, "", 0):
+            target.write(piece)
+    except MissingObjectError as error:
         raise CommandError(
             f"The results of {batch.batch_id} are not in the bucket any more; submit the file again: pictures that are "
             "still there cost nothing."
-        )
+        ) from error
 
 
 def _plan(stack: Stack, batch: Batch, published: IO[bytes]) -> _Plan:
@@ -185,9 +187,9 @@ def _write_results(published: IO[bytes], plan: _Plan, gone: set[str], target: IO
     column = "file"
     while column in heading.names:
         column = f"result_{column}"
-    target.write(f"{heading.text},{column}\n".encode())
+    target.write(append_cell(heading.text, column).encode())
     for line, file in zip(lines, plan.files, strict=True):
-        target.write(f"{line.text},{quoted('' if file in gone else file)}\n".encode())
+        target.write(append_cell(line.text, "" if file in gone else file).encode())
 
 
 def _read(published: IO[bytes]) -> tuple[Heading, Iterator[ResultLine]]:

@@ -30,8 +30,6 @@ SERVICES = ("dynamodb", "s3", "secretsmanager", "sqs")
 
 UNUSED = (
     "bin",  # console scripts
-    "boto3/data",  # boto3's resources; the adapters use clients
-    "boto3/examples",
     "certifi/tests",
     "botocore/data/*/*/examples-1.json",
     "PIL/_avif.*",  # 4 MB of a codec for a format that is neither asked for nor accepted
@@ -115,8 +113,9 @@ def _dependencies_fingerprint(target: Target) -> str:
 def _install_dependencies(target: Target) -> None:
     fresh = target.directory.with_name(target.directory.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    # --link-mode copy: what is trimmed or changed here must not reach uv's cache through a hard link.
-    command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(fresh), "--link-mode", "copy"]
+    command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(fresh)]
+    # Behind a company proxy the machine's own certificates count. What is trimmed must not be shared with uv's cache.
+    command += ["--system-certs", "--link-mode", "copy"]
     command += ["--only-binary", ":all:", "--require-hashes", *target.options, "-r", str(LOCK)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -16,7 +16,7 @@ _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 class ResultLine:
     """One line: the file's `cells`, and what became of the row by our columns' names (`functions.core.results`).
 
-    `text` is the line as it stands in the file, without its line end.
+    `text` is the line as it stands in the file, with its line end.
     """
 
     text: str
@@ -67,9 +67,11 @@ def shown_cell(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and safe_cell(cell[1:]) == cell else cell
 
 
-def quoted(cell: str) -> str:
-    """A cell as it is appended to a line."""
-    return '"{}"'.format(cell.replace('"', '""')) if any(mark in cell for mark in ',"\r\n') else cell
+def append_cell(text: str, cell: str) -> str:
+    """A line of the file with one more cell, and the rest of it as it is."""
+    line = text.rstrip("\r\n")
+    quoted = '"{}"'.format(cell.replace('"', '""')) if any(mark in cell for mark in ',"\r\n') else cell
+    return f"{line},{quoted}{text[len(line) :]}"
 
 
 def _records(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -81,5 +83,5 @@ def _records(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield line
 
     for cells in csv.reader(taking(), strict=True):
-        yield "".join(taken).removesuffix("\n"), tuple(cells)
+        yield "".join(taken), tuple(cells)
         taken.clear()

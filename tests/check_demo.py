@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 PRODUCTS = Path(__file__).resolve().parent.parent / "events" / "products.csv"
-FILE = "picture"
+FILE = "file"
 
 
 def problems(folder: Path) -> list[str]:
@@ -60,13 +60,14 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def main() -> None:
     """Check each batch's folder; exit code 1 and a line for each problem if there is one."""
-    folders = sorted(path for path in Path(sys.argv[1]).iterdir() if path.is_dir())
+    folders = sorted(Path(sys.argv[1]).glob(f"{PRODUCTS.stem}-*"))
     found = [f"{folder}: {problem}" for folder in folders for problem in problems(folder)]
     if not folders:
         found = [f"{sys.argv[1]}: the demo left nothing"]
     if found:
         sys.exit("\n".join(found))
-    sys.stdout.write(f"The demo's {len(folders)} folder is whole: every row has its picture, the page shows them.\n")
+    names = ", ".join(map(str, folders))
+    sys.stdout.write(f"{names}: every row has its picture, and the page shows them.\n")
 
 
 if __name__ == "__main__":

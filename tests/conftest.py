@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,8 @@ from ops.local.instance import LocalInstance
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = ["127.0.0.1"]
-LEASE_SECONDS = 6
-"""The deployed stack's lease, short enough to see one expire."""
+CONTEXT = {"lease_seconds": "6", "chunk_rows": "40"}
+"""What the deployed stack has smaller than others, to see a lease expire and a file of some rows cut into chunks."""
 
 # A slow machine is no counterexample.
 settings.register_profile("imagebatch", deadline=None)
@@ -55,10 +55,18 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalInstance]:
+def deployed_context() -> Mapping[str, str]:
+    """The CDK context that ``deployed`` is deployed with."""
+    return CONTEXT
+
+
+@pytest.fixture(scope="session")
+def deployed(
+    tmp_path_factory: pytest.TempPathFactory, deployed_context: Mapping[str, str]
+) -> Iterator[LocalInstance]:
     """The real stack on an embedded AWS of this test run, with the sandbox provider."""
     directory = tmp_path_factory.mktemp("embedded-aws")
-    instance = LocalInstance.start(directory, context={"lease_seconds": str(LEASE_SECONDS)}, current=False)
+    instance = LocalInstance.start(directory, context=deployed_context, current=False)
     yield instance
     instance.stop()
 

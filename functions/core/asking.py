@@ -6,8 +6,8 @@ passed gets fresh tries; one that failed for good fails for this batch too. Aski
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from functions.core import lifecycle
@@ -29,11 +29,12 @@ class RestlessJobError(Exception):
 class Answer:
     """What became of asking.
 
-    waiting: the jobs that are not done, those that were created among them. met_ended: what those count for that had
-    ended before this batch met them, and so are not counted by their changes.
+    waiting: the jobs that are not done, those that were created among them. paid: those that this batch pays for.
+    met_ended: what those count for that had ended before this batch met them, and so are not counted by their changes.
     """
 
     waiting: frozenset[str]
+    paid: frozenset[str]
     met_ended: Counts
 
 
@@ -48,33 +49,45 @@ def ask(jobs: JobStore, batch_id: str, specs: Mapping[str, PictureSpec], now_ms:
         for job_id, spec in specs.items()
     }
     existing = jobs.create_many(creates)
-    if not existing:
-        return Answer(frozenset(specs), {})
-    waiting = set(specs) - existing
-    met_ended: dict[str, int | Decimal] = {}
-    unsettled = jobs.get_many(sorted(existing), consistent=True)
+    asked = _Asked(batch_id, now_ms, waiting=set(specs) - existing, paid=set(specs) - existing)
+    unsettled = jobs.get_many(sorted(existing), consistent=True) if existing else {}
     for _ in range(_ROUNDS):
-        writes: dict[str, Write] = {}
-        for job_id, job in unsettled.items():
-            write = _joining(job, batch_id, now_ms)
-            if write is not None:
-                writes[job_id] = write
-            elif batch_id not in job.batches:
-                add_to(met_ended, worth(batch_id, job))
-            if write is not None or not job.state.ended:
-                waiting.add(job_id)
+        writes = {job_id: write for job_id, job in unsettled.items() if (write := asked.meet(job))}
         unsettled = jobs.write_many(writes) if writes else {}
+        asked.refused(unsettled)
         if not unsettled:
-            return Answer(frozenset(waiting), met_ended)
+            return Answer(frozenset(asked.waiting), frozenset(asked.paid), asked.met_ended)
     raise RestlessJobError(f"{len(unsettled)} jobs went on changing while batch {batch_id} joined them")
 
 
-def _joining(job: Job, batch_id: str, now_ms: int) -> Write | None:
-    """The write by which a batch comes to wait for a job; None if it waits already or there is nothing to wait for."""
-    if batch_id in job.batches:
+@dataclass(slots=True)
+class _Asked:
+    """What is known of the jobs so far."""
+
+    batch_id: str
+    now_ms: int
+    waiting: set[str]
+    paid: set[str]
+    met_ended: dict[str, int | Decimal] = field(default_factory=dict)
+
+    def meet(self, job: Job) -> Write | None:
+        """Note a job that was there before. The write by which the batch comes to wait for it, if it has to."""
+        known = self.batch_id in job.batches  # asked for by another part, or by an earlier run that died
+        revives = not known and lifecycle.revivable(job)
+        if not job.state.ended or revives:
+            self.waiting.add(job.job_id)
+        if revives or job.batch_id == self.batch_id:
+            self.paid.add(job.job_id)
+        if known:
+            return None
+        if revives:
+            return lifecycle.revive(job, self.batch_id, self.now_ms)
+        if not job.state.ended:
+            return lifecycle.join(self.batch_id)
+        add_to(self.met_ended, worth(self.batch_id, job))
         return None
-    if not job.state.ended:
-        return lifecycle.join(batch_id)
-    if lifecycle.revivable(job):
-        return lifecycle.revive(job, batch_id, now_ms)
-    return None
+
+    def refused(self, jobs: Iterable[str]) -> None:
+        """Forget what was noted of jobs that have moved on meanwhile."""
+        self.waiting.difference_update(jobs)
+        self.paid.difference_update(jobs)

@@ -101,11 +101,17 @@ def begin_recount(now_ms: int, until_ms: int) -> Write:
         name="begin_recount",
         when=AllOf((_IS_OPEN, free)),
         sets={"recount_until": until_ms, "checked_at": timestamp(now_ms)},
+        removes=("recount_again",),
     )
 
 
+def recount_again() -> Write:
+    """A recount is wanted while there is one, which may have read too early."""
+    return Write(name="recount_again", when=_IS_OPEN, sets={"recount_again": True})
+
+
 def end_recount(until_ms: int) -> Write:
-    """The recount changed nothing."""
+    """The recount that had the batch is over, and the batch still open."""
     return Write(name="end_recount", when=_counting(until_ms), removes=("recount_until",))
 
 
@@ -118,7 +124,6 @@ def correct(batch: Batch, counts: Counts) -> Write:
         name="correct",
         when=AllOf((_counting(batch.recount_until), equals("updated_at", batch.updated_at))),
         sets=_numbers(counts),
-        removes=("recount_until",),
     )
 
 

@@ -51,9 +51,9 @@ class Batch:
 
     recipe_text and chunk_rows are frozen when the batch is opened, so that a part that is made again is the same part.
     Times are ISO-8601 in UTC. updated_at: the last progress; checked_at: when somebody last looked whether it goes on;
-    recount_until: epoch milliseconds until which one recount has the batch for itself (0: none); rung_at: epoch
-    milliseconds of the last sign that somebody rings its jobs (0: none yet). late: its results were published at the
-    deadline, before it was finished. reason: why it was rejected.
+    recount_until: epoch milliseconds until which one recount has the batch for itself (0: none); recount_again: another
+    one was asked for meanwhile; rung_at: epoch milliseconds of the last sign that somebody rings its jobs (0: none).
+    late: its results were published at the deadline, before it was finished. reason: why it was rejected.
     """
 
     batch_id: str
@@ -86,6 +86,7 @@ class Batch:
     late: bool = False
     results_key: str = ""
     recount_until: int = 0
+    recount_again: bool = False
     rung_at: int = 0
 
     @property
@@ -100,7 +101,7 @@ class Batch:
 
     @property
     def looks_finished(self) -> bool:
-        """Whether, by its counters, nothing will happen to any of its jobs by itself."""
+        """Whether, by its counters, nothing will happen to any of its jobs by itself. The counters lag behind."""
         return self.is_open and self.whole and self.pending + self.running <= 0
 
 
@@ -187,13 +188,13 @@ _TEXTS = (
     "reason",
     "results_key",
 )
-_NEVER_BELOW_ZERO = ("pending", "running", "held", "duplicates_prevented")
+_NEVER_BELOW_ZERO = ("pending", "running", "held")
 
 
 def batch_from_record(record: Mapping[str, Any]) -> Batch:
     """Read a batch from the attributes the table holds.
 
-    Stream records may overtake the part that they belong to: a counter that is below zero for that moment reads as 0.
+    A counter may be below zero where records of the stream were lost, until the recount: it reads as 0.
     """
     integers: dict[str, Any] = {name: int(record[name]) for name in _INTEGERS if name in record}
     for name in _NEVER_BELOW_ZERO:
@@ -203,6 +204,7 @@ def batch_from_record(record: Mapping[str, Any]) -> Batch:
         source=Source(**record["source"]),
         scanned=bool(record.get("scanned", False)),
         late=bool(record.get("late", False)),
+        recount_again=bool(record.get("recount_again", False)),
         cost_usd=Decimal(record.get("cost_usd", 0)),
         **{name: record[name] for name in _TEXTS if name in record},
         **integers,

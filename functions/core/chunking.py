@@ -10,7 +10,7 @@ from functions.core import batch_changes, manifest
 from functions.core.asking import ask
 from functions.core.batches import Batch, BatchStore, Part, RowProblem
 from functions.core.catalog import Catalog
-from functions.core.counting import Counts, add_to
+from functions.core.counting import COUNTED_SECONDS, Counts, add_to
 from functions.core.identity import PictureSpec, job_id
 from functions.core.input_errors import Problem
 from functions.core.manifest import ManifestPart, Row
@@ -52,13 +52,15 @@ class Chunker:
         if batch is None or not batch.is_open:
             return
         part = self.batches.get_part(batch.batch_id, chunk.offset)
+        waits = True
         if part is None:
-            self._make(batch, chunk)
+            waits = self._make(batch, chunk)
         elif part.first_row == 1 and not batch.rung_at:  # an earlier run died between the two
             self.ringer.start(batch, part, manifest.load(self.metadata, batch.batch_id, part.offset), None)
-        self._close_if_finished(batch.batch_id)
+        self._close_if_finished(batch.batch_id, COUNTED_SECONDS if waits else 0)
 
-    def _make(self, batch: Batch, chunk: Chunk) -> None:
+    def _make(self, batch: Batch, chunk: Chunk) -> bool:
+        """Make a part; whether any of its jobs is not done."""
         sheet = open_sheet(self.inbox, batch, self.catalog)
         gathered = _Gathered(self.jobs, batch.batch_id, self.clock)
         gathered.take(sheet.plan(self.inbox, batch, Place(chunk.offset, chunk.row, chunk.line), chunk.end))
@@ -73,20 +75,21 @@ class Chunker:
             requested=sum(len(row.job_ids) for row in gathered.rows),
             problems=tuple(gathered.problems),
         )
-        counted = batch_changes.count(_counts(part, gathered.met_ended), self.clock.now_ms())
+        counted = batch_changes.count(_counts(part, gathered), self.clock.now_ms())
         try:
             self.batches.add_part(batch.batch_id, part, counted)
         except StaleWriteError:
-            return  # the batch was closed meanwhile: it waits for nothing any more
+            return False  # the batch was closed meanwhile: it waits for nothing any more
         self.log("part_made", batch_id=batch.batch_id, part=part.offset, rows=part.rows, requested=part.requested)
         if part.first_row == 1:
             self.ringer.start(batch, part, content, frozenset(gathered.waiting))
+        return bool(gathered.waiting)
 
-    def _close_if_finished(self, batch_id: str) -> None:
-        """Where every job had ended before, no change of a job will tell that the batch is finished."""
+    def _close_if_finished(self, batch_id: str, delay_seconds: int) -> None:
+        """If the jobs have all ended already, no change of any will tell that the batch is finished."""
         batch = self.batches.get(batch_id)
         if batch is not None and batch.looks_finished:
-            self.reports.send([dump(Close(batch_id))])
+            self.reports.send([dump(Close(batch_id))], delay_seconds=delay_seconds)
 
 
 class _Gathered:
@@ -96,6 +99,7 @@ class _Gathered:
         self.rows: list[Row] = []
         self.problems: list[RowProblem] = []
         self.waiting: set[str] = set()
+        self.paid: set[str] = set()
         self.met_ended: dict[str, int | Decimal] = {}
         self._jobs, self._batch_id, self._clock = jobs, batch_id, clock
         self._asked: set[str] = set()
@@ -119,6 +123,7 @@ class _Gathered:
     def _ask(self, specs: dict[str, PictureSpec]) -> None:
         answer = ask(self._jobs, self._batch_id, specs, self._clock.now_ms())
         self.waiting |= answer.waiting
+        self.paid |= answer.paid
         add_to(self.met_ended, answer.met_ended)
 
 
@@ -139,13 +144,14 @@ def _sentence(problem: Problem) -> str:
     return f"{where}: {problem.message}"
 
 
-def _counts(part: Part, met_ended: Counts) -> Counts:
+def _counts(part: Part, gathered: _Gathered) -> Counts:
+    """What a part adds to its batch. Its new jobs are not counted here: their changes are."""
     counts: dict[str, int | Decimal] = {
         "parts_done": 1,
         "rows": part.rows,
         "invalid_rows": part.invalid_rows,
         "requested": part.requested,
-        "duplicates_prevented": part.requested,
+        "duplicates_prevented": part.requested - len(gathered.paid),
     }
-    add_to(counts, met_ended)
+    add_to(counts, gathered.met_ended)
     return counts

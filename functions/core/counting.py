@@ -17,6 +17,9 @@ from functions.core.records import Job, State
 Counts = Mapping[str, int | Decimal]
 """Numbers by counter of the batch record; a counter that is not named counts as 0."""
 
+COUNTED_SECONDS = 10
+"""A batch looks finished until its new jobs are counted, which takes some seconds; to close it is not tried before."""
+
 _COUNTER_OF = {
     State.PENDING: "pending",
     State.RUNNING: "running",
@@ -35,12 +38,10 @@ class Change:
 
 
 def worth(batch_id: str, job: Job) -> Counts:
-    """What a job counts for in a batch that wants it. A job that the batch pays for is no duplicate prevented."""
+    """What a job counts for in a batch that wants it; its cost for the batch that pays."""
     counts: dict[str, int | Decimal] = {"jobs": 1, _COUNTER_OF[job.state]: 1}
-    if job.batch_id == batch_id:
-        counts["duplicates_prevented"] = -1
-        if job.cost_usd:
-            counts["cost_usd"] = job.cost_usd
+    if job.batch_id == batch_id and job.cost_usd:
+        counts["cost_usd"] = job.cost_usd
     return counts
 
 

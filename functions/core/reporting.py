@@ -13,14 +13,14 @@ from functions.core.keys import results_key
 from functions.core.messages import Close, ReportMessage, Ring, Tick, dump
 from functions.core.ports import Clock, EventLog, JobStore, ObjectStore, Queue, Upload
 from functions.core.recount import SILENCE_SECONDS, Recount, Truth
-from functions.core.watch import needs, past_deadline, past_life
+from functions.core.watch import needs, past_deadline, past_life, recount_due, silent
 from functions.core.writes import StaleWriteError
 
 RECOUNT_SECONDS = 660
 """How long a recount has its batch for itself: longer than an invocation can last."""
 
-BUSY_SECONDS = 15
-"""When a message for a batch that is being recounted comes back."""
+AGAIN_SECONDS = 5
+"""How long after a recount the next one begins that was asked for meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Reporter:
             with suppress(StaleWriteError):  # another tick was first
                 self.batches.write(batch_id, batch_changes.nudge(batch, now_ms))
                 (self.reports if isinstance(message, Close) else self.intake).send([dump(message)])
-                self.log("batch_looked_after", batch_id=batch_id, message=type(message).__name__)
+                self.log("batch_looked_after", batch_id=batch_id, needs=type(message).__name__)
 
     def close(self, batch_id: str) -> None:
         """Recount a batch, and close it if nothing is left to do.
@@ -63,20 +63,23 @@ class Reporter:
         whose doorbell seems to be lost.
         """
         now_ms = self.clock.now_ms()
+        known = self.batches.get(batch_id)
+        if known is None or not known.is_open or not recount_due(known, now_ms):
+            return
         until_ms = now_ms + RECOUNT_SECONDS * 1000
         try:
             batch = self.batches.write(batch_id, batch_changes.begin_recount(now_ms, until_ms))
         except StaleWriteError:
-            known = self.batches.get(batch_id)
-            if known is not None and known.is_open:  # another recount has it, and may have read too early
-                self.reports.send([dump(Close(batch_id))], delay_seconds=BUSY_SECONDS)
+            with suppress(StaleWriteError):
+                self.batches.write(batch_id, batch_changes.recount_again())
             return
         try:
-            if batch.whole or past_deadline(batch, now_ms) or past_life(batch, now_ms):
-                self._recount(batch, now_ms)
+            self._recount(batch, now_ms)
         finally:
-            with suppress(StaleWriteError):
-                self.batches.write(batch_id, batch_changes.end_recount(until_ms))
+            with suppress(StaleWriteError):  # it was closed
+                after = self.batches.write(batch_id, batch_changes.end_recount(until_ms))
+                if after.recount_again:
+                    self.reports.send([dump(Close(batch_id))], delay_seconds=AGAIN_SECONDS)
 
     def _recount(self, batch: Batch, now_ms: int) -> None:
         late, over = past_deadline(batch, now_ms), past_life(batch, now_ms)
@@ -98,7 +101,8 @@ class Reporter:
         with suppress(StaleWriteError):
             if recount.wanted:
                 self.batches.write(batch.batch_id, batch_changes.publish(batch, key, late=late))
-            self.batches.write(batch.batch_id, batch_changes.correct(batch, exactly(truth.counts)))
+            if silent(batch, now_ms):
+                self.batches.write(batch.batch_id, batch_changes.correct(batch, exactly(truth.counts)))
         self._ring_again(batch, truth)
 
     def _end(self, batch: Batch, truth: Truth, key: str) -> None:

@@ -49,7 +49,6 @@ INVALID = "invalid"
 
 _EXECUTED = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?%?")
-_BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 class ResultsTable:
@@ -57,13 +56,13 @@ class ResultsTable:
 
     def __init__(self, batch_id: str) -> None:
         self._batch_id = batch_id
-        self._text = io.StringIO()
-        self._writer = csv.writer(self._text, lineterminator="\n")
+        self._text = _Lines()
+        self._writer = csv.writer(self._text, lineterminator=_Lines.END)
 
     def header(self, part: ManifestPart) -> None:
         """Write the header line. `part` is any of the batch's parts."""
         if part.bom:
-            self._text.write(_BOM)
+            self._text.mark()
         self._writer.writerow([safe_cell(name) for name in (*part.columns, *added_columns(part.columns))])
 
     def row(self, row: Row, jobs: Mapping[str, Job], first_rows: Mapping[str, int]) -> None:
@@ -111,6 +110,23 @@ class ResultsTable:
             job.job_id,
             duplicate_of,
         )
+
+
+class _Lines(io.StringIO):
+    r"""Text whose lines end in \n, as shells want it, though they are written with \r\n.
+
+    For only with that does the csv module put every cell into quotes that has one of the two.
+    """
+
+    END = "\r\n"
+
+    def mark(self) -> None:
+        """Begin with a byte order mark."""
+        super().write("\N{ZERO WIDTH NO-BREAK SPACE}")
+
+    def write(self, line: str) -> int:
+        """Take one line."""
+        return super().write(line.removesuffix(self.END) + "\n")
 
 
 def added_columns(columns: Sequence[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functions.core import batch_changes
 from functions.core.batches import Batch, BatchStore, Source, batch_from_record
 from functions.core.catalog import Catalog
+from functions.core.counting import COUNTED_SECONDS
 from functions.core.errors import MissingObjectError
 from functions.core.input_errors import NO_ROWS, InputError, RecipeError
 from functions.core.keys import batch_id_for, folder_of, recipe_key
@@ -125,7 +126,7 @@ class Scanner:
             after = self._write(batch, batch_changes.scanned(found, self.clock.now_ms()))
             self.log("batch_scanned", batch_id=batch.batch_id, parts=found)
             if after is not None and after.looks_finished:
-                self.reports.send([dump(Close(batch.batch_id))])
+                self.reports.send([dump(Close(batch.batch_id))], delay_seconds=COUNTED_SECONDS)
 
     def _reject(self, batch: Batch, reason: str) -> None:
         if self._write(batch, batch_changes.reject(reason, self.clock.now_ms())) is not None:

@@ -24,26 +24,33 @@ def past_life(batch: Batch, now_ms: int) -> bool:
     return now_ms >= epoch_ms(batch.created_at) + LIFE_SECONDS * 1000
 
 
-def needs(batch: Batch, now_ms: int) -> Scan | Close | None:
-    """Whom an open batch needs now.
+def silent(batch: Batch, now_ms: int) -> bool:
+    """Whether there was no progress for a while. By then the counters have followed all there was to follow."""
+    return now_ms - epoch_ms(batch.updated_at) >= SILENCE_SECONDS * 1000
 
-    A recount, if it looks finished, if there was no progress for a while, or if its time is over. A new scan from the
-    beginning, if there was no progress while parts of its file are still to be made: a message of it was lost.
+
+def recount_due(batch: Batch, now_ms: int) -> bool:
+    """Whether a recount may come to something, or put something right."""
+    if past_deadline(batch, now_ms) or past_life(batch, now_ms):
+        return True
+    return batch.whole and (batch.looks_finished or silent(batch, now_ms))
+
+
+def needs(batch: Batch, now_ms: int) -> Scan | Close | None:
+    """Whom an open batch needs that had its rest since somebody looked: nobody, if there is progress.
+
+    A recount, if all of its file lies in parts or its time is over. Else a new scan from the beginning: a message of
+    the old one was lost.
     """
-    since_check = now_ms - epoch_ms(batch.checked_at)
-    over = past_deadline(batch, now_ms) or past_life(batch, now_ms)
-    fresh = batch.checked_at <= batch.updated_at  # there was progress since somebody looked
-    if fresh and batch.looks_finished:
-        return Close(batch.batch_id)
-    if since_check < _rest_ms(batch):
+    if now_ms - epoch_ms(batch.checked_at) < _rest_ms(batch):
         return None
-    if over:
+    if past_deadline(batch, now_ms) or past_life(batch, now_ms):
         return Close(batch.batch_id)
-    if now_ms - epoch_ms(batch.updated_at) < SILENCE_SECONDS * 1000:
+    if not silent(batch, now_ms):
         return None
-    if not batch.whole:
-        return Scan(batch.batch_id, batch.source.key, batch.source.version, 0, 1, 1, 0)
-    return Close(batch.batch_id)
+    if batch.whole:
+        return Close(batch.batch_id)
+    return Scan(batch.batch_id, batch.source.key, batch.source.version, 0, 1, 1, 0)
 
 
 def _rest_ms(batch: Batch) -> int:

@@ -44,9 +44,7 @@ def main(
     ] = DEFAULT_STACK,
     profile: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help="AWS profile. Without it the embedded AWS if it runs, else the usual way."
-        ),
+        typer.Option(metavar="NAME", help="AWS profile. Without it the embedded AWS if it runs, else the usual way."),
     ] = None,
     region: Annotated[str | None, typer.Option(metavar="NAME", help="AWS region, if not the profile's.")] = None,
     _version: Annotated[

@@ -33,7 +33,7 @@ _STUCK_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Run:
     """A batch that has ended, and when its first picture was seen, in seconds from the upload."""
 
     batch: Batch
@@ -70,7 +70,7 @@ def demo(
     if as_json:
         print_json({**gallery_record(run.batch, gallery), "seconds": seconds})
     else:
-        stdout.print(_told(run, seconds["first_picture"]), markup=False)
+        stdout.print(outcome(run, seconds["first_picture"]), markup=False, soft_wrap=True)
         stdout.print(f"Pictures:  {gallery.folder / 'images'}", markup=False, soft_wrap=True)
         stdout.print(f"Results:   {gallery.folder / 'results.csv'}", markup=False, soft_wrap=True)
         stdout.print(f"Look at:   {gallery.page}", markup=False, soft_wrap=True)
@@ -78,7 +78,7 @@ def demo(
         raise IncompleteError(f"Not every row has a picture. {summary(run.batch)} The logs are in {state / 'logs'}.")
 
 
-def _told(run: _Run, first_picture: float | None) -> str:
+def outcome(run: Run, first_picture: float | None) -> str:
     batch = run.batch
     pictures = f"{counted(batch.rows, 'row')}, {counted(batch.succeeded, 'picture')}"
     if batch.duplicates_prevented == batch.requested:
@@ -89,7 +89,7 @@ def _told(run: _Run, first_picture: float | None) -> str:
     return f"{pictures}{saved}.{cost}{speed}"
 
 
-def _watch(stack: Stack, batch_id: str) -> _Run:
+def _watch(stack: Stack, batch_id: str) -> Run:
     """Show the progress until the batch has ended.
 
     Raises:
@@ -108,7 +108,7 @@ def _watch(stack: Stack, batch_id: str) -> _Run:
             if now - moved > _STUCK_SECONDS:
                 raise CommandError(f"Nothing has moved for {_STUCK_SECONDS:.0f} seconds.")
     assert batch is not None  # noqa: S101  # follow() ends on a batch that has ended
-    return _Run(batch, first, time.monotonic() - begin)
+    return Run(batch, first, time.monotonic() - begin)
 
 
 @contextmanager

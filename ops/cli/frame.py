@@ -6,6 +6,7 @@ Answers go to standard output, JSON alone with `--json`; everything else goes to
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,7 +20,9 @@ from ops.aws_errors import explain
 from ops.errors import CommandError
 from ops.stack import DEFAULT_STACK, Stack, find_stack
 
-stdout = Console(highlight=False)
+_WIDTH_OF_A_FILE = 160  # columns of what goes to a file or a pipe, where nobody's window is too narrow
+
+stdout = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
 stderr = Console(stderr=True, highlight=False)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
@@ -68,7 +71,10 @@ def stack_options_first(args: list[str]) -> list[str]:
             first.append(argument)
         elif argument in _STACK_OPTIONS:
             value = next(remaining, None)
-            first += [argument] if value is None else [argument, value]
+            if value is None:
+                rest.append(argument)
+            else:
+                first += [argument, value]
         else:
             rest.append(argument)
     return first + rest

@@ -28,7 +28,7 @@ def set_key(
     """Store a provider's key. It is asked for without being shown, or read from standard input if that is a pipe."""
     stack = connect(context)
     secret = _secret(stack, account)
-    key = _asked_for(account) if sys.stdin.isatty() else sys.stdin.read().strip()
+    key = _asked_for(account) if is_interactive() else sys.stdin.read().strip()
     if not key or not key.isprintable() or " " in key:
         raise UsageError("That is no key: it is empty, or has spaces or control characters in it. Nothing was stored.")
     stack.secrets_manager().put_secret_value(SecretId=secret, SecretString=key)
@@ -36,6 +36,11 @@ def set_key(
         print_json({"account": account})
         return
     stderr.print(f"Stored the key of {account}. Workers take it up when they start.", markup=False)
+
+
+def is_interactive() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty()
 
 
 def _asked_for(account: str) -> str:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from functions.core.batches import Batch
+from functions.core.batches import Batch, BatchState
+from ops.batches import expected_jobs
 from ops.cli.frame import stderr
 from ops.cli.views import counted, dollars
 
@@ -34,7 +35,7 @@ def batch_progress() -> Iterator[Show]:
 
         def show(batch: Batch | None) -> None:
             if batch is not None:
-                total = batch.jobs if batch.scanned and batch.jobs else None
+                total = expected_jobs(batch) if batch.whole else None
                 bar.update(task, total=total, completed=done(batch), description=describe(batch))
 
         yield show
@@ -47,9 +48,12 @@ def done(batch: Batch) -> int:
 
 def describe(batch: Batch) -> str:
     """A reading in a few words."""
-    if not batch.scanned and not batch.jobs:
+    if batch.state is BatchState.REJECTED:
+        return "rejected"
+    expected = expected_jobs(batch)
+    if not expected and not batch.whole:
         return "reading the file"
-    parts = [f"{batch.succeeded:,} of {counted(batch.jobs, 'picture')}"]
+    parts = [f"{batch.succeeded:,} of {counted(expected, 'picture')}"]
     if not batch.whole:
         parts.append("still reading")
     parts += [f"{number:,} {word}" for number, word in ((batch.failed, "failed"), (batch.held, "held")) if number]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from functions.core.batches import Batch, BatchState, RowProblem
-from ops.batches import file_name, waits_for_a_person
+from ops.batches import expected_jobs, file_name, waits_for_a_person
 
 _STYLES = {
     BatchState.SCANNING: "cyan",
@@ -39,10 +39,10 @@ def moment(text: str) -> str:
 def batch_table(batches: Sequence[Batch]) -> Table:
     """A line for each batch."""
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("Batch", no_wrap=True)
-    table.add_column("State")
+    table.add_column("Batch", overflow="fold")
+    table.add_column("State", no_wrap=True)
     for heading in ("Rows", "Made", "Failed", "Held", "Cost"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Begun", no_wrap=True)
     for batch in batches:
         table.add_row(
@@ -84,30 +84,41 @@ def summary(batch: Batch) -> str:
 
 def state_text(batch: Batch) -> Text:
     """The state, and what is special about it."""
-    remark = " (held jobs wait for a person)" if waits_for_a_person(batch) else ", late" if batch.late else ""
+    remark = ", held" if waits_for_a_person(batch) else ", late" if batch.late else ""
     return Text(batch.state + remark, style="yellow" if remark else _STYLES[batch.state])
 
 
 def _facts(batch: Batch) -> Iterator[tuple[str, Text]]:
-    ends = moment(batch.finished_at) or f"not yet; deadline {moment(batch.deadline_at)}"
-    facts = [
-        ("Reason", batch.reason),
-        ("File", f"{file_name(batch)}" + (f", recipe {batch.recipe}" if batch.recipe else "")),
+    yield "Batch", Text(batch.batch_id, style="bold")
+    yield "State", state_text(batch)
+    for label, value in (*_source_facts(batch), *_outcome_facts(batch), *_time_facts(batch)):
+        if value:
+            yield label, Text(value)
+
+
+def _source_facts(batch: Batch) -> list[tuple[str, str]]:
+    recipe = f", recipe {batch.recipe}" if batch.recipe else ""
+    return [("Reason", batch.reason), ("File", f"{file_name(batch)}{recipe}")]
+
+
+def _outcome_facts(batch: Batch) -> list[tuple[str, str]]:
+    if batch.state is BatchState.REJECTED and not batch.rows:
+        return []
+    unfinished = batch.pending + batch.running
+    return [
         ("Rows", f"{batch.rows:,}" + (f", {batch.invalid_rows:,} not understood" if batch.invalid_rows else "")),
-        ("Pictures", f"{batch.jobs:,} different ones of {batch.requested:,} asked for"),
+        ("Pictures", f"{expected_jobs(batch):,} different ones of {batch.requested:,} asked for"),
         ("Made", f"{batch.succeeded:,}"),
         ("Failed", f"{batch.failed:,}" if batch.failed else ""),
         ("Held", f"{batch.held:,}" if batch.held else ""),
-        ("To do", f"{batch.pending:,} waiting, {batch.running:,} being made" if batch.pending or batch.running else ""),
+        ("To do", f"{batch.pending:,} waiting, {batch.running:,} being made" if unfinished else ""),
         ("Cost", f"{dollars(batch.cost_usd)}; {counted(batch.duplicates_prevented, 'duplicate')} not paid for"),
-        ("Begun", moment(batch.created_at)),
-        ("Finished", ends),
     ]
-    yield "Batch", Text(batch.batch_id, style="bold")
-    yield "State", state_text(batch)
-    for label, value in facts:
-        if value:
-            yield label, Text(value)
+
+
+def _time_facts(batch: Batch) -> list[tuple[str, str]]:
+    ends = moment(batch.finished_at) or f"not yet; deadline {moment(batch.deadline_at)}"
+    return [("Begun", moment(batch.created_at)), ("Finished", ends)]
 
 
 def _problem_table(batch: Batch, problems: Sequence[RowProblem]) -> RenderableType:

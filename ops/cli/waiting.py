@@ -39,9 +39,18 @@ def report_outcome(stack: Stack, batch: Batch, as_json: bool) -> None:
         stdout.print(batch_view(batch, problems))
     if batch.state is BatchState.REJECTED:
         end_with(RejectedError(f"The batch was rejected. {batch.reason}"))
-    fetch = f"Fetch the pictures: imagebatch results {batch.batch_id} --output DIR"
-    if not is_complete(batch):
-        again = "Submit the file again to try what failed; the rest costs nothing."
-        end_with(IncompleteError(f"{summary(batch)} {again} {fetch}"))
-    if not as_json:
+    if batch.results_key and not as_json:
+        fetch = f"Fetch the pictures: imagebatch results {batch.batch_id} --output DIR"
         stderr.print(fetch, style="dim", markup=False, soft_wrap=True)
+    if not is_complete(batch):
+        end_with(IncompleteError(f"{summary(batch)} {_advice(batch)}"))
+
+
+def _advice(batch: Batch) -> str:
+    advice = [
+        "Correct the rows that were not understood and submit the file again." if batch.invalid_rows else "",
+        "results.csv says why rows failed; submit the file again to try what may have passed." if batch.failed else "",
+        "What is held is not called again before somebody has looked whether it was paid for." if batch.held else "",
+        "What is there costs nothing the next time." if batch.invalid_rows or batch.failed else "",
+    ]
+    return " ".join(filter(None, advice))

@@ -85,6 +85,7 @@ class Daemon:
         deadline = time.monotonic() + seconds
         while not ready():
             if self.pid() is None:
+                _reap_ended()
                 raise LocalError(f"{self.name} ended at once. {self.log_tail()}")
             if time.monotonic() > deadline:
                 raise LocalError(f"{self.name} did not answer within {seconds:.0f} s. {self.log_tail()}")
@@ -112,8 +113,7 @@ class Daemon:
             os.killpg(pid, signal.SIGKILL)
         while self.pid() is not None:
             time.sleep(_POLL_SECONDS)
-        if process := _started_here.pop(pid, None):
-            process.wait()
+        _reap_ended()
 
     def log_tail(self, lines: int = 15) -> str:
         """The end of its log, introduced by where it lies."""
@@ -122,6 +122,13 @@ class Daemon:
         except FileNotFoundError:
             tail = []
         return "\n".join([f"The end of {self._log}:", *tail])
+
+
+def _reap_ended() -> None:
+    """Take the exit codes of processes started here that have ended, so that none stays as a zombie."""
+    for pid, process in list(_started_here.items()):
+        if process.poll() is not None:
+            del _started_here[pid]
 
 
 def _last_change(folder: Path) -> float:

@@ -134,6 +134,8 @@ class Deployment:
             "HOME": str(self.state.path / "home"),
             "TMPDIR": str(self.state.path / "tmp"),
             "LANG": "C.UTF-8",
+            # Unpacked by `make setup`; without it every new state folder would unpack the CDK library's 200 MB.
+            "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(ROOT / ".venv" / "jsii"),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_DISABLE_VERSION_CHECK": "true",
         }

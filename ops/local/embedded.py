@@ -12,6 +12,7 @@ from ops.local.state import StateDirectory
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENV = ROOT / ".venv-embedded-aws"
+PROGRAM = Path(__file__).with_name("embedded_main.py")
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -29,7 +30,7 @@ def embedded_aws(state: StateDirectory) -> Service:
     return Service(
         daemon=Daemon("the embedded AWS", lock=state.lock("aws"), log=state.log("aws")),
         health="/_ministack/ready",
-        command=lambda _port: [str(VENV / "bin" / "ministack")],
+        command=lambda _port: [str(VENV / "bin" / "python"), str(PROGRAM)],
         environment=lambda port: _environment(state, port),
         directory=state.path,
         saves_to=state.path / "aws",

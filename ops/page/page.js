@@ -19,7 +19,7 @@
     success: "Picture made", failed: "Failed", held: "Held: it may have been paid for", invalid: "Row not understood",
     pending: "Not made yet", running: "Being made",
   };
-  const SIZES = { small: [104, 36], medium: [230, 98], large: [400, 98] }; // least width of a card, height of its caption
+  const SIZES = { small: [104, 36], medium: [240, 98], large: [400, 98] }; // least width of a card, height of its caption
   const GAP = 16;
   const OVERSCAN = 1; // lines of cards kept above and below the view
 
@@ -104,6 +104,8 @@
     press();
     byId("nothing").hidden = shown.length > 0;
     byId("announce").textContent = plural(shown.length, "row");
+    const start = grid.offsetTop - headroom();
+    if (scrollY > start) scrollTo(0, start);
     placeCards(true);
   }
 
@@ -158,9 +160,10 @@
   }
 
   function card(row) {
-    const facts = [sizeOf(row), row.cost_usd != null && dollars(row.cost_usd), row.seed && `seed ${row.seed}`];
+    const cost = row.cost_usd != null && dollars(row.cost_usd);
+    const facts = sharing(row) ? [sizeOf(row), sharing(row)[0]] : [sizeOf(row), cost, row.seed && `seed ${row.seed}`];
     return element("button", { type: "button", class: `card is-${row.status}`, "aria-label": `${title(row)}: ${WORDS[row.status]}. ${row.prompt ?? ""}` },
-      element("span", { class: "picture" }, ...picture(row, ""), sharing(row) ? element("span", { class: "badge" }, sharing(row)[0]) : ""),
+      element("span", { class: "picture" }, ...picture(row, "")),
       element("span", { class: "caption" },
         element("b", {}, title(row)),
         element("span", {}, row.prompt || ""),
@@ -170,12 +173,13 @@
   function picture(row, alternative) {
     if (!row.file) return [why(row)];
     const image = element("img", { src: path(row.file), alt: alternative, loading: "lazy", decoding: "async", draggable: "false" });
-    image.addEventListener("error", () => image.replaceWith(element("span", { class: "why" }, element("strong", {}, "Picture not found"), row.file)));
+    image.addEventListener("error", () => image.replaceWith(element("span", { class: "why" }, element("strong", {}, "Picture not there"), row.file)));
     return [image];
   }
 
   function why(row) {
-    return element("span", { class: "why" }, element("strong", {}, WORDS[row.status]), row.reason || "");
+    const title = row.status === "success" ? "Picture not there" : WORDS[row.status];
+    return element("span", { class: "why" }, element("strong", {}, title), row.reason || "");
   }
 
   // Why the row cost nothing: in short and at length.
@@ -186,7 +190,7 @@
   }
 
   function sizeOf(row) {
-    return row.width && `${row.width} × ${row.height}`;
+    return row.width && `${row.width}×${row.height}`;
   }
 
   // ---- one row, large
@@ -239,11 +243,12 @@
 
   // ---- moving about
 
+  const headroom = () => document.querySelector(".tools").offsetHeight + 12; // what lies over the top of the view
+
   function focus(place) {
     active = Math.min(Math.max(place, 0), shown.length - 1);
     const y = grid.offsetTop + Math.floor(active / columns) * lineHeight;
-    const head = document.querySelector(".tools").offsetHeight + 12;
-    if (y < scrollY + head) scrollTo(0, y - head);
+    if (y < scrollY + headroom()) scrollTo(0, y - headroom());
     else if (y + lineHeight > scrollY + innerHeight) scrollTo(0, y + lineHeight - innerHeight);
     refresh();
     cards.get(active)?.firstChild.focus({ preventScroll: true });

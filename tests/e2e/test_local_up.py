@@ -3,7 +3,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -60,11 +60,13 @@ def test_the_stack_and_its_data_are_there_after_down_and_up(tmp_path: Path) -> N
         imagebatch("local", "down")
 
 
-def test_starting_what_runs_keeps_its_processes_and_deploys_only_changes(deployed: LocalInstance) -> None:
+def test_starting_what_runs_keeps_its_processes_and_deploys_only_changes(
+    deployed: LocalInstance, deployed_context: Mapping[str, str]
+) -> None:
     log = deployed.state.log("cdk")
     before = log.read_text()
 
-    same = LocalInstance.start(deployed.state.path, context={"lease_seconds": "6"}, current=False)
+    same = LocalInstance.start(deployed.state.path, context=deployed_context, current=False)
 
     assert same.record == deployed.record
     assert log.read_text() == before
@@ -97,3 +99,7 @@ def test_a_failed_deploy_says_why_and_leaves_nothing_running(tmp_path: Path) -> 
         LocalInstance.start(directory, context={"lease_seconds": "soon"}, current=False)
 
     assert [daemon.pid() for daemon in daemons(directory)] == [None, None]
+
+
+def test_the_aws_cli_finds_the_buckets(deployed: LocalInstance, aws_cli: Callable[..., str]) -> None:
+    assert deployed.outputs()["InboxBucket"] in aws_cli("s3", "ls")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -126,6 +127,8 @@ class Lines:
     lines: list[tuple[str, dict[str, str | int | float | None]]] = field(default_factory=list)
 
     def __call__(self, event: str, **fields: str | int | float | None) -> None:
+        # The real log refuses these names: logging keeps them for itself.
+        assert not fields.keys() & {"message", "asctime", *vars(logging.makeLogRecord({}))}
         self.lines.append((event, fields))
 
     def of(self, event: str) -> list[dict[str, str | int | float | None]]:

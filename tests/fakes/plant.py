@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote_plus
 
 from functions.core import lifecycle
 from functions.core.batches import Batch
@@ -21,7 +24,7 @@ from functions.core.counting import Change
 from functions.core.errors import ErrorClass, Fault
 from functions.core.intake import Splitter
 from functions.core.keys import batch_id_for, image_key, results_key
-from functions.core.messages import Uploaded, parse_doorbell, parse_intake, parse_report
+from functions.core.messages import Tick, dump, parse_doorbell, parse_intake, parse_report
 from functions.core.records import Job, Picture, State, job_from_record
 from functions.core.reporting import Reporter
 from functions.core.ringing import Ringer, lanes_of
@@ -146,37 +149,42 @@ class Plant:
         )
 
     def upload(self, key: str, text: str | bytes, version: str = "v1") -> str:
-        """Put a file into the inbox and let S3 say so; the id of its batch."""
+        """Put a file into the inbox, about which S3 sends a message; the id of the batch it will be."""
         body = text.encode() if isinstance(text, str) else text
         self.inbox.objects[key] = body
-        self.splitter.handle(Uploaded(key, version, len(body)), lambda: PLENTY)
+        stored = {"key": quote_plus(key), "versionId": version, "size": len(body)}
+        self.intake.send([json.dumps({"Records": [{"s3": {"object": stored}}]})])
         return batch_id_for(key, version)
 
-    def drain_intake(self, turns: int = 1000) -> None:
+    def split(self, turns: int = 1000) -> None:
         """Handle the intake queue's messages until there are none, or so many of them."""
-        for _ in range(turns):
-            if not self.intake.messages:
-                return
-            body, _ = self.intake.messages.pop(0)
-            self.handle_intake(body)
+        self._drain(self.intake, self.handle_intake, turns)
 
     def handle_intake(self, body: str) -> None:
         """Handle one message of the intake queue."""
         for message in parse_intake(body):
             self.splitter.handle(message, lambda: PLENTY)
 
-    def follow_stream(self) -> None:
-        """Let the tracker see all changes that it has not seen."""
-        changes, self.jobs.stream = self.jobs.stream, []
-        self.tracker.follow(changes)
-
-    def drain_reports(self, turns: int = 100) -> None:
+    def report(self, turns: int = 1000) -> None:
         """Handle the reports queue's messages until there are none, or so many of them."""
+        self._drain(self.reports, lambda body: self.reporter.handle(parse_report(body)), turns)
+
+    def track(self) -> None:
+        """Let the tracker see all changes that it has not seen. Those of a crash are lost."""
+        changes, self.jobs.stream = self.jobs.stream, []
+        with suppress(CrashError):
+            self.tracker.follow(changes)
+
+    def _drain(self, queue: MemoryQueue, handle: Callable[[str], None], turns: int) -> None:
+        """Handle messages; one whose handling crashed comes back."""
         for _ in range(turns):
-            if not self.reports.messages:
+            if not queue.messages:
                 return
-            body, _ = self.reports.messages.pop(0)
-            self.reporter.handle(parse_report(body))
+            body, _ = queue.messages.pop(0)
+            try:
+                handle(body)
+            except CrashError:
+                queue.send([body])
 
     def work(self, outcome: Callable[[str], State] = lambda job_id: State.SUCCESS) -> None:
         """Do what the lane's doorbells ask for; `outcome` says how each job ends."""
@@ -205,11 +213,28 @@ class Plant:
 
     def run(self, outcome: Callable[[str], State] = lambda job_id: State.SUCCESS) -> None:
         """Let everything work until there is nothing left to do."""
-        while self.intake.messages or self.lane.messages or self.jobs.stream or self.reports.messages:
-            self.drain_intake(1)
+        while self._ready():
+            self.split(1)
             self.work(outcome)
-            self.follow_stream()
-            self.drain_reports()
+            self.track()
+            self.report(1)
+
+    def _ready(self) -> bool:
+        """Whether there is anything to do before time passes."""
+        waiting = (*self.intake.messages, *self.reports.messages)
+        return bool(self.lane.messages or self.jobs.stream or any(not delay for _, delay in waiting))
+
+    def heal(self) -> None:
+        """Let time pass, minute by minute, until every batch has its end."""
+        for _ in range(200):
+            self.run()
+            if not self.batches.open_batches():
+                return
+            self.clock.pass_time(60)
+            for queue in (self.intake, self.reports):
+                queue.messages = [(body, 0) for body in queue.bodies]
+            self.reports.send([dump(Tick())])
+        raise AssertionError(f"batches stay open: {[self.batch(one) for one in self.batches.open_batches()]}")
 
     def batch(self, batch_id: str) -> Batch:
         """A batch that is known to exist."""

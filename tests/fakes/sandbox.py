@@ -30,6 +30,10 @@ class Sandbox:
         ledger: dict[str, Any] = httpx.get(f"{self.url}/_sandbox/ledger", trust_env=False, timeout=30).json()
         return ledger
 
+    def clear_ledger(self) -> None:
+        """Begin charges and counts anew; what was accepted goes on."""
+        httpx.delete(f"{self.url}/_sandbox/ledger", trust_env=False).raise_for_status()
+
 
 @contextmanager
 def running_sandbox(state: Path) -> Iterator[Sandbox]:

@@ -34,8 +34,9 @@ class MemoryJobs:
 
     def create_many(self, writes: Mapping[str, Write]) -> frozenset[str]:
         existing = frozenset(job_id for job_id in writes if job_id in self.records)
-        for job_id in writes.keys() - existing:
-            self.write(job_id, writes[job_id])
+        for job_id, write in writes.items():
+            if job_id not in existing:
+                self.write(job_id, write)
         return existing
 
     def get(self, job_id: str) -> Job | None:

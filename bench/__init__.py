@@ -1,0 +1,1 @@
+"""Benchmarks. Each is a program of its own, prints a table and writes ``bench/results/<name>.json``."""
