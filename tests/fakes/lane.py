@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from PIL import Image
 
-from functions.core.identity import PictureSpec
+from functions.core import lifecycle
+from functions.core.attempt import Services
+from functions.core.catalog import load_catalog
+from functions.core.identity import PictureSpec, canonical_json, job_id
+from functions.core.messages import Doorbell
+from functions.core.pacing import Bucket
 from functions.core.ports import (
     Accepted,
     Completed,
@@ -23,8 +28,19 @@ from functions.core.ports import (
     SubmitAnswer,
     Working,
 )
+from functions.core.records import Job
+from functions.core.vault import Vault
+from functions.core.work import Delivery, LaneWorker
+from functions.core.writes import Write, apply
+from tests.fakes.stores import MemoryJobs, MemoryObjects, MemoryQueue
+from tests.fakes.virtual_time import START_MS, VirtualClock
 
 PRICE = Decimal("0.003")
+LEASE_SECONDS = 120
+SPEC = PictureSpec(model="flux-schnell", prompt="a red kettle", width=64, height=64, format="png")
+JOB = job_id(SPEC)
+SCHNELL = load_catalog().models["flux-schnell"]
+MODEL = replace(SCHNELL, retry={}, account=replace(SCHNELL.account, images_per_minute=6000))
 
 
 def picture(spec: PictureSpec, size: tuple[int, int] | None = None) -> bytes:
@@ -133,3 +149,74 @@ class Lines:
 
     def of(self, event: str) -> list[dict[str, str | int | float | None]]:
         return [fields for name, fields in self.lines if name == event]
+
+
+class Records:
+    """The lanes table in memory."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, dict[str, Any]] = {}
+
+    def write(self, key: str, write: Write) -> dict[str, Any]:
+        self.records[key] = apply(write, self.records.get(key, {}))
+        return self.records[key]
+
+
+@dataclass
+class Lane:
+    """A lane with one pending job, and all that surrounds it."""
+
+    api: ScriptedApi = field(default_factory=ScriptedApi)
+    jobs: MemoryJobs = field(default_factory=MemoryJobs)
+    images: MemoryObjects = field(default_factory=MemoryObjects)
+    metadata: MemoryObjects = field(default_factory=MemoryObjects)
+    dead_letters: MemoryQueue = field(default_factory=MemoryQueue)
+    messages: Messages = field(default_factory=Messages)
+    log: Lines = field(default_factory=Lines)
+    lanes: Records = field(default_factory=Records)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    remaining: Callable[[], float] = lambda: 900.0
+    model: Any = MODEL
+
+    def __post_init__(self) -> None:
+        self.add(SPEC)
+
+    def add(self, spec: PictureSpec) -> str:
+        write = lifecycle.create(
+            job_id(spec), model=spec.model, spec=canonical_json(spec), batch_id="a", now_ms=START_MS
+        )
+        self.jobs.write(job_id(spec), write)
+        return job_id(spec)
+
+    def worker(self, owner: str = "w") -> LaneWorker:
+        services = Services(
+            model=self.model,
+            api=self.api,
+            jobs=self.jobs,
+            vault=Vault(self.images, self.metadata),
+            dead_letters=self.dead_letters,
+            clock=self.clock,
+            log=self.log,
+            uniform=lambda low, high: high,
+            remaining=self.remaining,
+        )
+        bucket = Bucket(self.lanes, self.model.account)
+        return LaneWorker(services, bucket, self.messages, owner, LEASE_SECONDS)
+
+    def job(self, of: str = JOB) -> Job:
+        job = self.jobs.get(of)
+        assert job is not None
+        return job
+
+    async def deliver(self, *job_ids: str, owner: str = "w") -> set[str]:
+        """Work on one SQS batch; the jobs whose messages come back."""
+        deliveries = [Delivery(one, f"receipt-{one}", Doorbell(one)) for one in job_ids or (JOB,)]
+        return set(await self.worker(owner).work(deliveries))
+
+    async def until_gone(self, of: str = JOB, most: int = 100) -> int:
+        """Deliver the message each time it becomes visible, until it does not come back; how often that was."""
+        for receives in range(1, most + 1):
+            if not await self.deliver(of):
+                return receives
+            await self.clock.sleep(self.messages.hidden[f"receipt-{of}"][-1])
+        raise AssertionError(f"the message came back {most} times")

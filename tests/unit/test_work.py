@@ -4,112 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from functions.core import lifecycle
-from functions.core.attempt import FETCHES, LOOK_AGAIN_SECONDS, OPEN_PATIENCE_SECONDS, PATIENCE_SECONDS, Services
-from functions.core.catalog import load_catalog
+from functions.core.attempt import FETCHES, LOOK_AGAIN_SECONDS, OPEN_PATIENCE_SECONDS, PATIENCE_SECONDS
 from functions.core.errors import ErrorClass, Fault, StorageError
-from functions.core.identity import PictureSpec, canonical_json, job_id
+from functions.core.identity import PictureSpec
 from functions.core.keys import image_key, metadata_key, seed_for
-from functions.core.messages import Doorbell
-from functions.core.pacing import HORIZON_SECONDS, Bucket
+from functions.core.pacing import HORIZON_SECONDS
 from functions.core.ports import Ambiguous, NotSent, PollError, Prediction, Refused, Working
 from functions.core.records import Job, Stage, State
 from functions.core.retry import MAX_TRIES
-from functions.core.vault import Vault
-from functions.core.work import Delivery, LaneWorker
-from functions.core.writes import StaleWriteError, Write, apply
-from tests.fakes.lane import Lines, Messages, ScriptedApi, picture
-from tests.fakes.stores import MemoryJobs, MemoryObjects, MemoryQueue
+from functions.core.writes import StaleWriteError, Write
+from tests.fakes.lane import JOB, LEASE_SECONDS, MODEL, SPEC, Lane, ScriptedApi, picture
+from tests.fakes.stores import MemoryJobs, MemoryObjects
 from tests.fakes.virtual_time import START_MS, VirtualClock, run
-
-LEASE_SECONDS = 120
-SPEC = PictureSpec(model="flux-schnell", prompt="a red kettle", width=64, height=64, format="png")
-JOB = job_id(SPEC)
-SCHNELL = load_catalog().models["flux-schnell"]
-MODEL = replace(SCHNELL, retry={}, account=replace(SCHNELL.account, images_per_minute=6000))
 
 THROTTLED = Refused(Fault(ErrorClass.RATE_LIMITED, "HTTP 429", 429))
 LOST = Ambiguous(Fault(ErrorClass.AMBIGUOUS, "the answer to the submit was lost (ReadTimeout)"))
 ERROR_500 = Ambiguous(Fault(ErrorClass.AMBIGUOUS, "HTTP 500", 500))
 UNREADABLE = PollError(Fault(ErrorClass.PROVIDER_ERROR, "HTTP 500", 500))
-
-
-class Records:
-    """The lanes table in memory."""
-
-    def __init__(self) -> None:
-        self.records: dict[str, dict[str, Any]] = {}
-
-    def write(self, key: str, write: Write) -> dict[str, Any]:
-        self.records[key] = apply(write, self.records.get(key, {}))
-        return self.records[key]
-
-
-@dataclass
-class Lane:
-    """A lane with one pending job, and all that surrounds it."""
-
-    api: ScriptedApi = field(default_factory=ScriptedApi)
-    jobs: MemoryJobs = field(default_factory=MemoryJobs)
-    images: MemoryObjects = field(default_factory=MemoryObjects)
-    metadata: MemoryObjects = field(default_factory=MemoryObjects)
-    dead_letters: MemoryQueue = field(default_factory=MemoryQueue)
-    messages: Messages = field(default_factory=Messages)
-    log: Lines = field(default_factory=Lines)
-    lanes: Records = field(default_factory=Records)
-    clock: VirtualClock = field(default_factory=VirtualClock)
-    remaining: Callable[[], float] = lambda: 900.0
-    model: Any = MODEL
-
-    def __post_init__(self) -> None:
-        self.add(SPEC)
-
-    def add(self, spec: PictureSpec) -> str:
-        write = lifecycle.create(
-            job_id(spec), model=spec.model, spec=canonical_json(spec), batch_id="a", now_ms=START_MS
-        )
-        self.jobs.write(job_id(spec), write)
-        return job_id(spec)
-
-    def worker(self, owner: str = "w") -> LaneWorker:
-        services = Services(
-            model=self.model,
-            api=self.api,
-            jobs=self.jobs,
-            vault=Vault(self.images, self.metadata),
-            dead_letters=self.dead_letters,
-            clock=self.clock,
-            log=self.log,
-            uniform=lambda low, high: high,
-            remaining=self.remaining,
-        )
-        bucket = Bucket(self.lanes, self.model.account)
-        return LaneWorker(services, bucket, self.messages, owner, LEASE_SECONDS)
-
-    def job(self, of: str = JOB) -> Job:
-        job = self.jobs.get(of)
-        assert job is not None
-        return job
-
-    async def deliver(self, *job_ids: str, owner: str = "w") -> set[str]:
-        """Work on one SQS batch; the jobs whose messages come back."""
-        deliveries = [Delivery(one, f"receipt-{one}", Doorbell(one)) for one in job_ids or (JOB,)]
-        return set(await self.worker(owner).work(deliveries))
-
-    async def until_gone(self, of: str = JOB, most: int = 100) -> int:
-        """Deliver the message each time it becomes visible, until it does not come back; how often that was."""
-        for receives in range(1, most + 1):
-            if not await self.deliver(of):
-                return receives
-            await self.clock.sleep(self.messages.hidden[f"receipt-{of}"][-1])
-        raise AssertionError(f"the message came back {most} times")
 
 
 def test_a_pending_job_becomes_a_stored_picture_and_its_message_goes() -> None:
