@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 import httpx
 
@@ -35,6 +35,9 @@ from functions.core.work import LaneWorker
 from functions.observability import log_event
 from functions.providers import PROVIDERS
 from functions.settings import ReporterSettings, SplitterSettings, TrackerSettings, WorkerSettings, read_settings
+
+KEY_SECONDS = 300
+"""How long a worker goes on with a provider's key before it reads it again: a new key needs no deploy."""
 
 
 @cache
@@ -163,13 +166,17 @@ def _http() -> httpx.AsyncClient:
     return client(_model().timeout_seconds)
 
 
-@cache
 def _image_api() -> ImageApi:
     settings, account = worker_settings(), _model().account
     return PROVIDERS[account.provider](
         http=_http(),
         base_url=settings.provider_urls.get(account.name, account.base_url).rstrip("/"),
-        key=read_secret(aws.secrets_manager(), settings.provider_secrets[account.name]),
+        key=_provider_key(settings.provider_secrets[account.name], int(time.monotonic() // KEY_SECONDS)),
         model=_model(),
         monotonic=time.monotonic,
     )
+
+
+@lru_cache(maxsize=1)
+def _provider_key(secret_id: str, period: int) -> str:  # noqa: ARG001  # another period, another reading
+    return read_secret(aws.secrets_manager(), secret_id)

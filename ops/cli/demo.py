@@ -62,15 +62,12 @@ def demo(
         run = _watch(stack, upload.batch_id)
         require_results(run.batch)
         gallery = fetch(stack, run.batch, output / run.batch.batch_id)
-    seconds = {
-        "first_picture": run.first_picture and round(until_upload + run.first_picture, 1),
-        "first_picture_after_upload": run.first_picture and round(run.first_picture, 1),
-        "all_pictures_after_upload": round(run.whole, 1),
-    }
+    first = None if run.first_picture is None else round(until_upload + run.first_picture, 1)
+    seconds = {"first_picture": first, "upload": round(until_upload, 1), "all_after_upload": round(run.whole, 1)}
     if as_json:
         print_json({**gallery_record(run.batch, gallery), "seconds": seconds})
     else:
-        stdout.print(outcome(run, seconds["first_picture"]), markup=False, soft_wrap=True)
+        stdout.print(outcome(run, first), markup=False, soft_wrap=True)
         stdout.print(f"Pictures:  {gallery.folder / 'images'}", markup=False, soft_wrap=True)
         stdout.print(f"Results:   {gallery.folder / 'results.csv'}", markup=False, soft_wrap=True)
         stdout.print(f"Look at:   {gallery.page}", markup=False, soft_wrap=True)
@@ -79,12 +76,15 @@ def demo(
 
 
 def outcome(run: Run, first_picture: float | None) -> str:
+    """The demo's outcome in words. `first_picture`: seconds from the command to the first picture, if there is one."""
     batch = run.batch
     pictures = f"{counted(batch.rows, 'row')}, {counted(batch.succeeded, 'picture')}"
     if batch.duplicates_prevented == batch.requested:
         return f"{pictures}. Everything was paid for by an earlier run: this one cost {dollars(batch.cost_usd)}."
     saved = f", {counted(batch.duplicates_prevented, 'duplicate')} not paid for" if batch.duplicates_prevented else ""
-    speed = f" The first picture was there after {first_picture:.0f} s, all {run.whole:.0f} s after the upload."
+    speed = ""
+    if first_picture is not None:
+        speed = f" First picture {first_picture:.0f} s after the start; all of them {run.whole:.0f} s after the upload."
     cost = f" Cost: {dollars(batch.cost_usd)} (no real money: the provider is in this machine)."
     return f"{pictures}{saved}.{cost}{speed}"
 
