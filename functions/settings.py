@@ -52,14 +52,13 @@ class TrackerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReporterSettings:
-    """Settings of the reporter. `lane_queues`: queue URL by model."""
+    """Settings of the reporter."""
 
     metadata_bucket: str
     jobs_table: str
     batches_table: str
     intake_queue_url: str
     reports_queue_url: str
-    lane_queues: Mapping[str, str]
 
 
 T = TypeVar("T")

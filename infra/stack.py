@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 
 from aws_cdk import CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from functions.core.catalog import Catalog
@@ -86,7 +84,6 @@ class ImageBatchStack(Stack):
         splitter.allow("s3:ListBucket", on=[storage.inbox.bucket_arn, storage.metadata.bucket_arn])
         splitter.allow(
             "dynamodb:BatchGetItem",
-            "dynamodb:GetItem",
             "dynamodb:PartiQLInsert",
             "dynamodb:UpdateItem",
             on=[storage.jobs.table_arn],
@@ -98,7 +95,7 @@ class ImageBatchStack(Stack):
             "dynamodb:UpdateItem",
             on=[storage.batches.table_arn],
         )
-        lanes = self._lane_queue_arns()
+        lanes = [lane.queue.queue.queue_arn for lane in self.lanes.values()]
         splitter.allow(
             "sqs:SendMessage",
             on=[self.intake.queue.queue.queue_arn, self.reporting.queue.queue.queue_arn, *lanes],
@@ -119,7 +116,7 @@ class ImageBatchStack(Stack):
     def grant_worker(self, lane: Lane, account: ProviderAccount) -> None:
         """Work on jobs, keep the pace with the other workers, store pictures, read one provider's key."""
         worker, storage = lane.worker, self.storage
-        worker.allow("dynamodb:GetItem", "dynamodb:UpdateItem", on=[storage.jobs.table_arn, storage.lanes.table_arn])
+        worker.allow("dynamodb:UpdateItem", on=[storage.jobs.table_arn, storage.lanes.table_arn])
         worker.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{JOBS_BY_REFERENCE}"])
         worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.images)
         worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
@@ -137,7 +134,7 @@ class ImageBatchStack(Stack):
 
     def grant_tracker(self) -> None:
         """Add to the counters of batches, and ask for a batch to be closed."""
-        self.reporting.tracker.allow("dynamodb:GetItem", "dynamodb:UpdateItem", on=[self.storage.batches.table_arn])
+        self.reporting.tracker.allow("dynamodb:UpdateItem", on=[self.storage.batches.table_arn])
         self.reporting.tracker.allow("sqs:SendMessage", on=[self.reporting.queue.queue.queue_arn])
 
     def _configure_reporter(self) -> None:
@@ -147,26 +144,22 @@ class ImageBatchStack(Stack):
             BATCHES_TABLE=self.storage.batches.table_name,
             INTAKE_QUEUE_URL=self.intake.queue.queue.queue_url,
             REPORTS_QUEUE_URL=self.reporting.queue.queue.queue_url,
-            LANE_QUEUES=self._lane_queues(),
         )
 
     def grant_reporter(self) -> None:
         """Recount a batch from its manifest and the jobs table, write its results, ring what is silent."""
         reporter, storage = self.reporting.reporter, self.storage
-        reporter.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.metadata, prefix=_BATCHES)
+        reporter.allow_objects(
+            "s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject", bucket=storage.metadata, prefix=_BATCHES
+        )
         reporter.allow("s3:ListBucket", on=[storage.metadata.bucket_arn])
-        reporter.allow("dynamodb:BatchGetItem", "dynamodb:GetItem", on=[storage.jobs.table_arn])
+        reporter.allow("dynamodb:BatchGetItem", "dynamodb:UpdateItem", on=[storage.jobs.table_arn])
         reporter.allow("dynamodb:GetItem", "dynamodb:UpdateItem", on=[storage.batches.table_arn])
         reporter.allow(
             "dynamodb:Query",
             on=[storage.batches.table_arn, f"{storage.batches.table_arn}/index/{BATCHES_BY_LISTING}"],
         )
-        lanes = self._lane_queue_arns()
-        reporter.allow(
-            "sqs:SendMessage",
-            on=[self.intake.queue.queue.queue_arn, self.reporting.queue.queue.queue_arn, *lanes],
-        )
-        reporter.allow("sqs:GetQueueAttributes", on=lanes)
+        reporter.allow("sqs:SendMessage", on=[self.intake.queue.queue.queue_arn, self.reporting.queue.queue.queue_arn])
 
     def _output(self) -> None:
         """What the command line finds the stack by."""
@@ -190,13 +183,6 @@ class ImageBatchStack(Stack):
 
     def _lane_queues(self) -> str:
         return self.to_json_string({name: lane.queue.queue.queue_url for name, lane in self.lanes.items()})
-
-    def _lane_queue_arns(self) -> list[str]:
-        return _arns(lane.queue.queue for lane in self.lanes.values())
-
-
-def _arns(queues: Iterable[sqs.Queue]) -> list[str]:
-    return [queue.queue_arn for queue in queues]
 
 
 def _lane_output(lane: Lane) -> dict[str, str]:

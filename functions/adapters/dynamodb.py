@@ -1,6 +1,6 @@
 """DynamoDB carries out the rules' conditional writes.
 
-Actions on the jobs table: UpdateItem, PartiQLInsert, GetItem, BatchGetItem, and Query on its index `by-reference`.
+Actions on the jobs table: UpdateItem, PartiQLInsert, BatchGetItem, and Query on its index `by-reference`.
 """
 
 from __future__ import annotations
@@ -70,11 +70,6 @@ class Table:
             raise StaleWriteError(write, from_item(item)) from None
         return from_item(answer["Attributes"])
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """Read a record, strongly consistent."""
-        answer = self.client.get_item(TableName=self.name, Key={self.key: {"S": key}}, ConsistentRead=True)
-        return from_item(answer["Item"]) if "Item" in answer else None
-
 
 @dataclass(frozen=True, slots=True)
 class DynamoJobStore:
@@ -85,11 +80,6 @@ class DynamoJobStore:
     def write(self, job_id: str, write: Write) -> Job:
         """See `JobStore.write`."""
         return job_from_record(self.table.write(job_id, write))
-
-    def get(self, job_id: str) -> Job | None:
-        """See `JobStore.get`."""
-        record = self.table.get(job_id)
-        return job_from_record(record) if record else None
 
     def write_many(self, writes: Mapping[str, Write]) -> dict[str, Job]:
         """See `JobStore.write_many`."""

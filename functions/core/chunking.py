@@ -140,7 +140,9 @@ def _manifest_row(row: PlannedRow, job_ids: tuple[str, ...]) -> Row:
 
 
 def _sentence(problem: Problem) -> str:
-    where = f"line {problem.line}" + (f", column {problem.column}" if problem.column else "")
+    """A problem in words. A column without a name is called `column 7` already."""
+    column = problem.column if problem.column.startswith("column ") else f"column {problem.column}"
+    where = f"line {problem.line}, {column}" if problem.column else f"line {problem.line}"
     return f"{where}: {problem.message}"
 
 

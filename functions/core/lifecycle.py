@@ -62,12 +62,13 @@ def revive(job: Job, batch_id: str, now_ms: int) -> Write:
     """A batch wants a picture that failed for a reason which may have passed: fresh tries, paid by that batch.
 
     By the splitter; if the job is still the failed one that was seen. A picture that is paid for and still to be had
-    (`stage` accepted) is not submitted again.
+    (`stage` accepted) is not submitted again, and stays with the batch that paid.
     """
+    payer = job.batch_id if job.stage is Stage.ACCEPTED else batch_id
     return Write(
         name="revive",
         when=AllOf((equals("state", State.FAILED), _attempt(job.attempt_count))),
-        sets={"state": State.PENDING, "batch_id": batch_id, "updated_at": timestamp(now_ms)},
+        sets={"state": State.PENDING, "batch_id": payer, "updated_at": timestamp(now_ms)},
         removes=("tries", "idle_claims", "finished_at", "cost_usd", *_LAST_ERROR),
         joins={"batches": batch_id},
     )

@@ -32,9 +32,6 @@ class JobStore(Protocol):
     def create_many(self, writes: Mapping[str, Write]) -> frozenset[str]:
         """Carry out `create` writes by job id, and return the ids that were there before."""
 
-    def get(self, job_id: str) -> Job | None:
-        """Read one job, strongly consistent."""
-
     def get_many(self, job_ids: Sequence[str], *, consistent: bool) -> dict[str, Job]:
         """Read jobs by id; ids that are not there are left out."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from functions.adapters.attribute_values import from_item
 from functions.adapters.dynamodb import REFERENCE_INDEX, DynamoJobStore, Table
 from functions.core import lifecycle, pacing
 from functions.core.errors import ErrorClass, Fault
@@ -66,6 +67,10 @@ def jobs(table: Table) -> DynamoJobStore:
     return DynamoJobStore(table)
 
 
+def stored(table: Table, key: str) -> dict[str, Any]:
+    return from_item(table.client.get_item(TableName=table.name, Key={table.key: {"S": key}})["Item"])
+
+
 def create(number: int, batch: str = "a") -> tuple[str, Write]:
     job_id = f"{number:064x}"
     return job_id, lifecycle.create(job_id, model="m", spec='{"v":1}', batch_id=batch, now_ms=number)
@@ -95,7 +100,7 @@ def test_a_life_in_the_table_is_the_life_the_rules_describe(table: Table) -> Non
     for write in a_life(job_id):
         record = apply(write, record)
         assert table.write(job_id, write) == record
-        assert table.get(job_id) == record
+        assert stored(table, job_id) == record
 
 
 def test_a_write_whose_condition_does_not_hold_changes_nothing_and_says_what_is_stored(table: Table) -> None:
@@ -103,7 +108,7 @@ def test_a_write_whose_condition_does_not_hold_changes_nothing_and_says_what_is_
     table.write(job_id, first)
     with pytest.raises(StaleWriteError) as stale:
         table.write(job_id, create(1, batch="other")[1])
-    assert stale.value.record == table.get(job_id)
+    assert stale.value.record == stored(table, job_id)
     assert stale.value.record["batch_id"] == "a"
 
 
@@ -168,7 +173,7 @@ def test_created_in_bulk_or_one_by_one_a_job_is_the_same(jobs: DynamoJobStore) -
     jobs.create_many(dict([create(1)]))
     job_id, write = create(2)
     assert jobs.write(job_id, write).batches == frozenset({"a"})
-    assert jobs.get(create(1)[0]) == job_from_record(apply(create(1)[1], {}))
+    assert jobs.get_many([create(1)[0]], consistent=True)[create(1)[0]] == job_from_record(apply(create(1)[1], {}))
 
 
 def test_many_are_read_by_id_and_unknown_ids_are_left_out(jobs: DynamoJobStore) -> None:
@@ -190,3 +195,16 @@ def test_reading_or_creating_nothing_asks_for_nothing(jobs: DynamoJobStore) -> N
     assert jobs.create_many({}) == frozenset()
     assert jobs.get_many([], consistent=True) == {}
     assert jobs.known_references([]) == frozenset()
+
+
+def test_of_many_writes_those_that_do_not_hold_are_returned_as_they_are_stored(jobs: DynamoJobStore) -> None:
+    created = dict(create(number) for number in range(60))
+    jobs.create_many(created)
+    ended = list(created)[::3]
+    for job_id in ended:
+        jobs.write(job_id, lifecycle.expire(job_from_record(apply(created[job_id], {})), 9))
+    refused = jobs.write_many({job_id: lifecycle.join("b") for job_id in [*created, "f" * 64]})
+    assert set(refused) == set(ended)
+    assert {job.state for job in refused.values()} == {State.FAILED}
+    stored = jobs.get_many(list(created), consistent=True)
+    assert {job_id for job_id, job in stored.items() if "b" in job.batches} == set(created) - set(ended)

@@ -37,9 +37,9 @@ def worker_may(lane: str) -> dict[str, set[str]]:
         "Storage/Images/*": READ_WRITE_OBJECTS,
         "Storage/Metadata": {"s3:ListBucket"},
         "Storage/Metadata/jobs/*": READ_WRITE_OBJECTS,
-        "Storage/Jobs": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "Storage/Jobs": {"dynamodb:UpdateItem"},
         "Storage/Jobs/index/by-reference": {"dynamodb:Query"},
-        "Storage/Lanes": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "Storage/Lanes": {"dynamodb:UpdateItem"},
     }
 
 
@@ -56,7 +56,6 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "Storage/Metadata/recipes/*": {"s3:GetObject"},
         "Storage/Jobs": {
             "dynamodb:BatchGetItem",
-            "dynamodb:GetItem",
             "dynamodb:PartiQLInsert",
             "dynamodb:UpdateItem",
         },
@@ -71,7 +70,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dynamodb:GetShardIterator",
             "dynamodb:ListStreams",
         },
-        "Storage/Batches": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "Storage/Batches": {"dynamodb:UpdateItem"},
         "Reporting/Reports/Queue": {"sqs:SendMessage"},
         "Reporting/TrackerFailures": {"sqs:SendMessage"},
     },
@@ -79,10 +78,9 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "Reporting/Reporter/Logs": WRITE_LOG,
         "Reporting/Reports/Queue": CONSUME | {"sqs:SendMessage"},
         "Intake/Intake/Queue": {"sqs:SendMessage"},
-        **{f"{lane}/Jobs/Queue": RING for lane in LANES},
         "Storage/Metadata": {"s3:ListBucket"},
-        "Storage/Metadata/batches/*": READ_WRITE_OBJECTS,
-        "Storage/Jobs": {"dynamodb:BatchGetItem", "dynamodb:GetItem"},
+        "Storage/Metadata/batches/*": READ_WRITE_OBJECTS | {"s3:AbortMultipartUpload"},
+        "Storage/Jobs": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
         "Storage/Batches": {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"},
         "Storage/Batches/index/by-listing": {"dynamodb:Query"},
     },
@@ -149,9 +147,8 @@ def test_every_address_points_at_the_resource_it_is_named_after(template: Templa
             assert template.name(told[variable]) == places[variable]
 
 
-@pytest.mark.parametrize("function", ["Intake/Splitter", "Reporting/Reporter"])
-def test_who_rings_knows_the_queue_of_every_lane(template: Template, function: str) -> None:
-    queues = json.loads(template.name(environment(template, function)["LANE_QUEUES"]))
+def test_who_rings_knows_the_queue_of_every_lane(template: Template) -> None:
+    queues = json.loads(template.name(environment(template, "Intake/Splitter")["LANE_QUEUES"]))
     assert queues == {model: f"{lane}/Jobs/Queue" for lane, model in LANES.items()}
 
 

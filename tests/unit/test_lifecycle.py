@@ -181,6 +181,13 @@ def test_a_revived_job_is_paid_by_the_batch_that_revived_it_and_has_all_its_trie
     assert (job.tries, job.error_class, job.attempt_count) == ({}, None, 1)
 
 
+def test_a_picture_that_was_paid_for_before_it_failed_stays_with_the_batch_that_paid() -> None:
+    record = apply(lifecycle.accept(1, reference="r1", response_code=200, now_ms=1), claimed())
+    record = apply(lifecycle.fail(1, job_from_record(record), BROKEN, cost_usd=Decimal("0.003"), now_ms=2), record)
+    job = job_from_record(apply(lifecycle.revive(job_from_record(record), "b", 3), record))
+    assert (job.batch_id, job.batches, job.stage) == ("a", frozenset({"a", "b"}), Stage.ACCEPTED)
+
+
 def test_a_success_is_never_revived() -> None:
     record = apply(succeed(1), claimed())
     with pytest.raises(StaleWriteError):

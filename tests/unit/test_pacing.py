@@ -35,7 +35,8 @@ class Lanes:
 def test_no_minute_sees_more_calls_than_the_rate(reservations: list[tuple[int, int, int]]) -> None:
     lanes = Lanes()
     workers = [Bucket(lanes, ACCOUNT) for _ in range(3)]
-    now_us, slots = 1_000_000_000, []
+    now_us = 1_000_000_000
+    slots: list[int] = []
     for worker, calls, pause_us in reservations:
         now_us += pause_us
         given_out = workers[worker].reserve(calls, now_us).slots_us

@@ -159,6 +159,17 @@ def test_past_its_deadline_a_batch_publishes_what_it_has_and_goes_on(plant: Plan
     assert {line["status"] for line in plant.results(batch_id)} == {"success"}
 
 
+def test_past_its_deadline_a_batch_publishes_once(plant: Plant) -> None:
+    batch_id, (first, *_) = begin(plant)
+    plant.clock.pass_time(6 * HOUR)
+    tick(plant)
+    plant.clock.pass_time(SILENCE_SECONDS)
+    plant.end_job(first, State.SUCCESS)
+    plant.track()
+    tick(plant)
+    assert {line["status"] for line in plant.results(batch_id)} == {"pending"}
+
+
 def test_a_lost_doorbell_is_rung_again(plant: Plant) -> None:
     batch_id, jobs = begin(plant)
     plant.clock.pass_time(SILENCE_SECONDS)

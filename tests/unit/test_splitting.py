@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from functions.core import lifecycle, manifest
 from functions.core.batches import BatchState
 from functions.core.errors import ErrorClass
-from functions.core.messages import Chunk, parse_intake
+from functions.core.messages import Chunk, Scan, dump, parse_intake
 from functions.core.records import State
-from tests.fakes.plant import MODEL, PRICE, Plant, counters
+from tests.fakes.plant import MODEL, PRICE, CrashError, Plant, counters
 
 FILE = "sku,prompt,variants\n1,cat,\n2,dog,2\n3,cat,\n4,,\n5,bird,\n6,cat,\n7,fish,\n"
 
@@ -218,6 +218,7 @@ def test_the_manifest_is_the_same_bytes_when_a_part_is_made_again() -> None:
         one.upload("a.csv", FILE)
         one.split()
     assert plant.metadata.objects == twin.metadata.objects
+    assert {body[4:8] for body in plant.metadata.objects.values()} == {bytes(4)}, "gzip's time of writing"
 
 
 def test_a_manifest_part_reads_back_as_it_was_written() -> None:
@@ -278,3 +279,54 @@ def test_duplicates_are_counted_as_soon_as_they_are_known() -> None:
     batch_id = plant.upload("a.csv", FILE)
     plant.split()
     assert plant.batch(batch_id).duplicates_prevented == 2
+
+
+def test_a_job_that_ended_while_it_was_joined_is_not_rung() -> None:
+    plant = Plant()
+    plant.upload("a.csv", "prompt\ncat\n")
+    plant.split()
+    plant.lane.messages.clear()
+    JobThatEndsWhileItIsJoined(plant)
+    plant.upload("b.csv", "prompt\ncat\n")
+    plant.split()
+    assert plant.lane.messages == []
+
+
+def test_a_part_that_exists_is_not_made_again() -> None:
+    plant = Plant()
+    plant.upload("a.csv", FILE)
+    plant.split(1)
+    (chunk,) = plant.intake.bodies
+    plant.split()
+    parts, jobs = dict(plant.batches.part_records), list(plant.jobs.written)
+    plant.inbox.objects.clear()
+    plant.handle_intake(chunk)
+    assert (plant.batches.part_records, plant.jobs.written) == (parts, jobs)
+
+
+def test_a_first_chunk_that_died_before_it_rang_rings_when_it_comes_back() -> None:
+    plant = Plant()
+    plant.upload("a.csv", FILE)
+    plant.split(1)
+    (chunk,) = plant.intake.bodies
+    send = plant.lane.send
+
+    def die(bodies: list[str], *, delay_seconds: int = 0) -> None:
+        plant.lane.send = send  # type: ignore[method-assign]
+        raise CrashError
+
+    plant.lane.send = die  # type: ignore[method-assign,assignment]
+    plant.split()
+    assert len(plant.lane.messages) == 5
+    plant.handle_intake(chunk)
+    assert len(plant.lane.messages) == 5, "a third delivery rings nobody"
+
+
+def test_a_file_that_is_deleted_while_it_is_split_keeps_what_was_made_of_it() -> None:
+    plant = Plant(chunk_rows=3)
+    batch_id = plant.upload("a.csv", FILE)
+    plant.split(2)
+    plant.batches.records[batch_id] |= {"state": "scanning", "scanned": False}
+    plant.inbox.objects.clear()
+    plant.handle_intake(dump(Scan(batch_id, "a.csv", "v1", 0, 1, 1, 0)))
+    assert plant.batch(batch_id).is_open
