@@ -6,9 +6,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions import runtime
 from functions.core.messages import UnknownMessageError, parse_doorbell
 from functions.core.work import Delivery
+from functions.runtime import worker as runtime
 
 SAFETY_SECONDS = 3.0
 """Kept back of the invocation's time, for giving messages back."""

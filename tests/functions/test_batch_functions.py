@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from functions import reporter, runtime, splitter, tracker
+from functions import reporter, splitter, tracker
 from functions.core.keys import batch_id_for
 from functions.core.messages import Chunk, parse_intake
 from functions.core.records import State
@@ -48,9 +48,9 @@ def sqs(*bodies: str) -> dict[str, Any]:
 @pytest.fixture
 def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
     plant = Plant()
-    monkeypatch.setattr(runtime, "splitter", lambda: plant.splitter)
-    monkeypatch.setattr(runtime, "tracker", lambda: plant.tracker)
-    monkeypatch.setattr(runtime, "reporter", lambda: plant.reporter)
+    monkeypatch.setattr("functions.runtime.splitter.splitter", lambda: plant.splitter)
+    monkeypatch.setattr("functions.runtime.tracker.tracker", lambda: plant.tracker)
+    monkeypatch.setattr("functions.runtime.reporter.reporter", lambda: plant.reporter)
     return plant
 
 

@@ -45,6 +45,6 @@ def test_what_is_deployed_knows_nothing_of_who_deploys_it(file: Path) -> None:
 
 def test_the_clock_is_read_in_one_place() -> None:
     readers = {file.name for file in DEPLOYED if {"time", "datetime"} & set(imported(file))}
-    assert readers <= {"clock.py", "runtime.py", "records.py", "batches.py", "wavespeed.py"}, (
+    assert readers <= {"clock.py", "worker.py", "records.py", "batches.py", "wavespeed.py"}, (
         "time comes in as an argument; records, batches and wavespeed only write moments down"
     )

@@ -1,0 +1,65 @@
+"""What the splitter works with."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from functions.adapters import aws
+from functions.adapters.batches import DynamoBatchStore
+from functions.adapters.clock import SystemClock
+from functions.adapters.s3 import S3ObjectStore
+from functions.adapters.sqs import SqsQueue
+from functions.core.catalog import load_catalog
+from functions.core.chunking import Chunker
+from functions.core.intake import Splitter
+from functions.core.ringing import Ringer, lanes_of
+from functions.core.scanning import Scanner
+from functions.observability import log_event
+from functions.runtime import job_store
+from functions.settings import SplitterSettings, read_settings
+
+
+@cache
+def splitter() -> Splitter:
+    """What the intake queue's messages are for."""
+    settings = read_settings(SplitterSettings, os.environ)
+    catalog, clock = load_catalog(), SystemClock()
+    inbox = S3ObjectStore(aws.s3(), settings.inbox_bucket)
+    metadata = S3ObjectStore(aws.s3(), settings.metadata_bucket)
+    jobs, batches = job_store(settings.jobs_table), DynamoBatchStore(aws.dynamodb(), settings.batches_table)
+    intake, reports = SqsQueue(aws.sqs(), settings.intake_queue_url), SqsQueue(aws.sqs(), settings.reports_queue_url)
+    queues = {model: SqsQueue(aws.sqs(), url) for model, url in settings.lane_queues.items()}
+    ringer = Ringer(
+        metadata=metadata,
+        jobs=jobs,
+        batches=batches,
+        intake=intake,
+        lanes=lanes_of(catalog, queues),
+        clock=clock,
+        log=log_event,
+    )
+    scanner = Scanner(
+        inbox=inbox,
+        inbox_name=settings.inbox_bucket,
+        metadata=metadata,
+        batches=batches,
+        intake=intake,
+        reports=reports,
+        catalog=catalog,
+        chunk_rows=settings.chunk_rows,
+        clock=clock,
+        log=log_event,
+    )
+    chunker = Chunker(
+        inbox=inbox,
+        metadata=metadata,
+        jobs=jobs,
+        batches=batches,
+        reports=reports,
+        ringer=ringer,
+        catalog=catalog,
+        clock=clock,
+        log=log_event,
+    )
+    return Splitter(scanner, chunker, ringer)
