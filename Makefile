@@ -12,6 +12,7 @@ EMBEDDED := .venv-embedded-aws
 AWSCLI := .venv-awscli
 LOCKS := ops/locks
 UV := $(VENV)/bin/uv
+BENCHES := package first_picture throughput
 CODE := functions infra ops tests $(wildcard bench)
 
 # A stray variable of the caller's must not decide which packages are seen or changed.
@@ -50,6 +51,10 @@ types: $(VENV)/.synced ## Strict typing
 .PHONY: pytest
 pytest: setup $(AWSCLI)/.synced ## All tests; some of them: make pytest ARGS="tests/unit -k identity"
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+.PHONY: bench
+bench: setup ## The figures in bench/results; one of them: make bench BENCHES=package
+	for name in $(BENCHES); do $(VENV)/bin/python -m bench.$$name; done
 
 .PHONY: package
 package: setup ## Both Lambda packages: build/lambda-arm64 (AWS) and build/lambda-local (this machine)

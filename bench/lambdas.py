@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,9 +30,17 @@ class Function:
 class Usage:
     """What Lambda would bill a function for."""
 
-    invocations: int
-    milliseconds: float
-    gb_seconds: float
+    invocations: int = 0
+    milliseconds: float = 0.0
+    gb_seconds: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        """The usage of two functions together."""
+        return Usage(
+            self.invocations + other.invocations,
+            self.milliseconds + other.milliseconds,
+            self.gb_seconds + other.gb_seconds,
+        )
 
 
 def functions(instance: LocalInstance) -> tuple[Function, ...]:
@@ -77,8 +84,3 @@ def _function(found: FunctionConfigurationTypeDef) -> Function:
         memory_mb=found["MemorySize"],
         environment=found.get("Environment", {}).get("Variables", {}),
     )
-
-
-def settle(seconds: float = 2.0) -> None:
-    """Let what is still under way arrive: invocations and requests after a batch's end belong to the batch."""
-    time.sleep(seconds)

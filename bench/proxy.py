@@ -65,7 +65,8 @@ async def _relay(
     """Carry one connection's requests and answers until either side hangs up."""
     aws_in, aws_out = await asyncio.open_connection(HOST, upstream_port, limit=_HEAD_LIMIT)
     try:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
+        # Cancelled: the proxy ends, and the streams would complain of a task that did not end well.
+        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             while True:
                 call, status = await exchange(client_in, client_out, aws_in, aws_out)
                 tally.requests[caller, call] += 1

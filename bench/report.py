@@ -21,7 +21,7 @@ from ops.local.embedded import ROOT
 
 RESULTS = ROOT / "bench" / "results"
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=116)
 
 _PACKAGES = ("imagebatch", "botocore", "boto3", "httpx", "pillow", "aws-lambda-powertools", "aws-cdk-lib")
 
@@ -52,9 +52,10 @@ class Spread:
         return f"{self.median:.{digits}f}{unit} ({bounds})"
 
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, names: int = 1) -> None:
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> None:
     """Print a table; all but the first `names` columns hold numbers."""
-    table = Table(title=title, title_justify="left")
+    say(f"\n{title}")
+    table = Table()
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number < names else "right")
     for row in rows:
