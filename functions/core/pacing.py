@@ -8,7 +8,9 @@ now (work is queued up behind it) or behind now (idle).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from functions.core.catalog import Account
 from functions.core.ports import RecordStore
@@ -87,7 +89,7 @@ class Reservation:
 class Bucket:
     """The shared bucket of one account, seen from one worker.
 
-    It remembers the rate it met last, so that a reservation usually costs one write and no read.
+    It remembers what it met last, so that a reservation usually costs one write and no read.
     """
 
     def __init__(self, records: RecordStore, account: Account) -> None:
@@ -95,26 +97,28 @@ class Bucket:
         self._key = account_record(account.name)
         self._catalog_rate = Rate(account.images_per_minute, stored=False)
         self._rate = self._catalog_rate
+        self._arrival_us = 0
 
     def reserve(self, calls: int, now_us: int) -> Reservation:
         """Reserve slots for as many of the calls as fit before the horizon."""
         for _ in range(_MOST_ATTEMPTS):
             fitting = max(1, min(calls, self._rate.fitting(HORIZON_SECONDS)))
-            for form in (reserve_ahead, reserve_now):
-                try:
-                    record = self._records.write(self._key, form(self._rate, fitting, now_us))
-                except StaleWriteError as stale:
-                    seen = stale.record
-                else:
-                    slots = slots_us(self._rate, fitting, int(record["arrival_us"]))
-                    return Reservation(slots, HORIZON_SECONDS)
-            self._rate = (
-                Rate(int(seen["rate_per_minute"]), stored=True) if "rate_per_minute" in seen else self._catalog_rate
-            )
-            beyond_us = int(seen.get("arrival_us", 0)) - now_us - round(HORIZON_SECONDS * 1_000_000)
+            form = reserve_ahead if self._arrival_us > now_us else reserve_now
+            try:
+                self._learn(self._records.write(self._key, form(self._rate, fitting, now_us)))
+            except StaleWriteError as stale:
+                self._learn(stale.record)
+            else:
+                return Reservation(slots_us(self._rate, fitting, self._arrival_us), HORIZON_SECONDS)
+            beyond_us = self._arrival_us - now_us - round(HORIZON_SECONDS * 1_000_000)
             if beyond_us > 0:
                 return Reservation((), beyond_us / 1_000_000 + 1)
         return Reservation((), 1.0)
+
+    def _learn(self, record: Mapping[str, Any]) -> None:
+        stored = record.get("rate_per_minute")
+        self._rate = self._catalog_rate if stored is None else Rate(int(stored), stored=True)
+        self._arrival_us = int(record.get("arrival_us", 0))
 
 
 def _rate_is(rate: Rate) -> Condition:

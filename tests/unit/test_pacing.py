@@ -56,6 +56,14 @@ def test_reserving_for_a_whole_worker_batch_is_one_write_while_work_is_queued_up
     assert lanes.writes == before + 1
 
 
+def test_reserving_from_an_idle_bucket_is_one_write_too() -> None:
+    lanes = Lanes()
+    bucket = Bucket(lanes, ACCOUNT)
+    for minute in range(5):
+        assert len(bucket.reserve(10, minute * MINUTE_US).slots_us) == 10
+    assert lanes.writes == 5
+
+
 def test_beyond_the_horizon_nothing_is_reserved_and_the_wait_is_told() -> None:
     lanes = Lanes()
     bucket = Bucket(lanes, ACCOUNT)
