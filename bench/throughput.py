@@ -31,8 +31,8 @@ from bench.usage_tables import (
     show_requests,
     write_units,
 )
-from functions.core.batches import Batch
-from functions.core.pacing import account_record
+from functions.core.batches.records import Batch
+from functions.core.jobs.pacing import account_record
 from ops import uploads
 from ops.batches import is_complete
 from ops.cli.local import show_step

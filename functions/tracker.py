@@ -8,8 +8,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.adapters.attribute_values import from_item
-from functions.core.counting import Change
-from functions.core.records import Job, job_from_record
+from functions.core.batches.counting import Change
+from functions.core.jobs.records import Job, job_from_record
 from functions.observability import log_event, logger
 from functions.runtime import tracker as runtime
 

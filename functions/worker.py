@@ -6,8 +6,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from functions.core.jobs.work import Delivery
 from functions.core.messages import UnknownMessageError, parse_doorbell
-from functions.core.work import Delivery
 from functions.runtime import worker as runtime
 
 SAFETY_SECONDS = 3.0

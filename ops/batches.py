@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.adapters.attribute_values import from_item
 from functions.adapters.batches import LISTING_INDEX, DynamoBatchStore
-from functions.core.batches import BATCH_ITEM, CLOSED, OPEN, Batch, BatchState, RowProblem, batch_from_record
+from functions.core.batches.records import BATCH_ITEM, CLOSED, OPEN, Batch, BatchState, RowProblem, batch_from_record
 from ops.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:

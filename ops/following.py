@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from functions.core.batches import Batch
+from functions.core.batches.records import Batch
 from ops.batches import get_batch, has_ended
 from ops.errors import CommandError
 

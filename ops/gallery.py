@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
-from functions.core.batches import Batch
+from functions.core.batches.records import Batch
 from functions.core.errors import MissingObjectError
-from functions.core.identity import PictureSpec, spec_from_json
-from functions.core.text import field_key
+from functions.core.input.identity import PictureSpec, spec_from_json
+from functions.core.input.text import field_key
 from ops.batches import file_name
 from ops.downloads import Outcome, Wanted, fetch_all, whole_file
 from ops.errors import CommandError

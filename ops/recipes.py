@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from functions.core.batches.sheet import batch_recipe
 from functions.core.catalog import load_catalog
-from functions.core.input_errors import InputError
+from functions.core.input.errors import InputError
+from functions.core.input.recipe import Recipe
+from functions.core.input.text import did_you_mean, listing
 from functions.core.keys import recipe_key
-from functions.core.recipe import Recipe
-from functions.core.sheet import batch_recipe
-from functions.core.text import did_you_mean, listing
 from ops.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from functions.core.results import COLUMNS, safe_cell
+from functions.core.batches.results import COLUMNS, safe_cell
 
 _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True, slots=True)
 class ResultLine:
-    """One line: the file's `cells`, and what became of the row by our columns' names (`functions.core.results`).
+    """One line: the file's `cells`, and what became of the row by our columns' names (`functions.core.batches.results`).
 
     `text` is the line as it stands in the file, with its line end.
     """

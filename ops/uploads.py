@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from functions.core.catalog import load_catalog
-from functions.core.input_errors import NO_ROWS, InputError
+from functions.core.input.errors import NO_ROWS, InputError
+from functions.core.input.planning import RowPlanner
+from functions.core.input.recipe import Recipe
+from functions.core.input.table import HEAD_BYTES, read_table
 from functions.core.keys import batch_id_for
-from functions.core.planning import RowPlanner
-from functions.core.recipe import Recipe
-from functions.core.tabular_table import HEAD_BYTES, read_table
 from ops.errors import CommandError, RejectedError, UsageError
 from ops.recipes import read_recipe
 

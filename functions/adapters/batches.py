@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from functions.adapters.attribute_values import from_item, to_item
 from functions.adapters.dynamodb import update_request
-from functions.core.batches import (
+from functions.core.batches.records import (
     BATCH_ITEM,
     OPEN,
     Batch,

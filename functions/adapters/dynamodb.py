@@ -15,7 +15,7 @@ from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_
 
 from functions.adapters.attribute_values import from_item, to_value
 from functions.adapters.aws import CONNECTIONS
-from functions.core.records import Job, job_from_record
+from functions.core.jobs.records import Job, job_from_record
 from functions.core.writes import (
     Above,
     AllOf,

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from functions.core.errors import ErrorClass, Fault
-from functions.core.picture import MAX_BYTES
+from functions.core.jobs.picture import MAX_BYTES
 from functions.core.ports import PollError
 
 USER_AGENT = "imagebatch"

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from functions.core.errors import Fault
-from functions.core.identity import PictureSpec
-from functions.core.records import Job
+from functions.core.input.identity import PictureSpec
+from functions.core.jobs.records import Job
 from functions.core.writes import Write
 
 

@@ -18,7 +18,7 @@ import httpx
 from functions.adapters.http import TooLateError, download, leaves_before, never_sent
 from functions.core.catalog import Model
 from functions.core.errors import ErrorClass, Fault
-from functions.core.identity import PictureSpec
+from functions.core.input.identity import PictureSpec
 from functions.core.ports import (
     Accepted,
     Ambiguous,

@@ -11,7 +11,7 @@ from functions.adapters.clock import SystemClock
 from functions.adapters.s3 import S3ObjectStore
 from functions.adapters.sqs import SqsQueue
 from functions.adapters.upload import S3Upload
-from functions.core.reporting import Reporter
+from functions.core.batches.reporting import Reporter
 from functions.observability import log_event
 from functions.runtime import job_store
 from functions.settings import ReporterSettings, read_settings

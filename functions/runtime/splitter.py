@@ -10,11 +10,11 @@ from functions.adapters.batches import DynamoBatchStore
 from functions.adapters.clock import SystemClock
 from functions.adapters.s3 import S3ObjectStore
 from functions.adapters.sqs import SqsQueue
+from functions.core.batches.chunking import Chunker
+from functions.core.batches.intake import Splitter
+from functions.core.batches.ringing import Ringer, lanes_of
+from functions.core.batches.scanning import Scanner
 from functions.core.catalog import load_catalog
-from functions.core.chunking import Chunker
-from functions.core.intake import Splitter
-from functions.core.ringing import Ringer, lanes_of
-from functions.core.scanning import Scanner
 from functions.observability import log_event
 from functions.runtime import job_store
 from functions.settings import SplitterSettings, read_settings

@@ -9,7 +9,7 @@ from functions.adapters import aws
 from functions.adapters.batches import DynamoBatchStore
 from functions.adapters.clock import SystemClock
 from functions.adapters.sqs import SqsQueue
-from functions.core.tracking import Tracker
+from functions.core.batches.tracking import Tracker
 from functions.settings import TrackerSettings, read_settings
 
 

@@ -18,12 +18,12 @@ from functions.adapters.http import client
 from functions.adapters.s3 import S3ObjectStore
 from functions.adapters.secrets import read_secret
 from functions.adapters.sqs import SqsQueue
-from functions.core.attempt import Services
 from functions.core.catalog import Model, load_catalog
-from functions.core.pacing import Bucket
+from functions.core.jobs.attempt import Services
+from functions.core.jobs.pacing import Bucket
+from functions.core.jobs.vault import Vault
+from functions.core.jobs.work import LaneWorker
 from functions.core.ports import ImageApi
-from functions.core.vault import Vault
-from functions.core.work import LaneWorker
 from functions.observability import log_event
 from functions.providers import PROVIDERS
 from functions.runtime import job_store

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from functions.core.batches import Batch
+from functions.core.batches.records import Batch
 from ops import uploads
 from ops.aws_errors import explain
 from ops.batches import is_complete

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from functions.core.batches import Batch, BatchState
+from functions.core.batches.records import Batch, BatchState
 from ops.batches import expected_jobs
 from ops.cli.frame import stderr
 from ops.cli.views import counted, dollars

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from functions.core.batches import Batch, BatchState
+from functions.core.batches.records import Batch, BatchState
 from ops.batches import find_batch
 from ops.cli.frame import JsonOption, connect, print_json, stderr, stdout
 from ops.cli.progress import describe

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from functions.core.batches import Batch, BatchState, RowProblem
+from functions.core.batches.records import Batch, BatchState, RowProblem
 from ops.batches import expected_jobs, file_name, waits_for_a_person
 
 _STYLES = {

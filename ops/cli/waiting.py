@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from functions.core.batches import Batch, BatchState
+from functions.core.batches.records import Batch, BatchState
 from ops.batches import first_problems, is_complete, status_record
 from ops.cli.frame import end_with, print_json, stderr, stdout
 from ops.cli.progress import batch_progress

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from functions.adapters.batches import LISTING_INDEX, DynamoBatchStore
-from functions.core import batch_changes
-from functions.core.batches import CLOSED, Batch, BatchState, Part, RowProblem, Source
-from functions.core.counting import exactly
+from functions.core.batches import changes as batch_changes
+from functions.core.batches.counting import exactly
+from functions.core.batches.records import CLOSED, Batch, BatchState, Part, RowProblem, Source
 from functions.core.writes import StaleWriteError
 from ops.local.session import EmbeddedSession
 

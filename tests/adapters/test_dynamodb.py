@@ -10,9 +10,9 @@ import pytest
 
 from functions.adapters.attribute_values import from_item
 from functions.adapters.dynamodb import REFERENCE_INDEX, DynamoJobStore, Table
-from functions.core import lifecycle, pacing
 from functions.core.errors import ErrorClass, Fault
-from functions.core.records import Picture, State, job_from_record
+from functions.core.jobs import lifecycle, pacing
+from functions.core.jobs.records import Picture, State, job_from_record
 from functions.core.writes import (
     Above,
     AllOf,

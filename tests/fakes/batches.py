@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from functions.core.batches import OPEN, Batch, Part, batch_from_record, part_from_record, part_record
+from functions.core.batches.records import OPEN, Batch, Part, batch_from_record, part_from_record, part_record
 from functions.core.writes import Write, apply
 from tests.fakes.stores import MemoryObjects
 from tests.fakes.virtual_time import START_MS

@@ -12,12 +12,15 @@ from typing import Any
 
 from PIL import Image
 
-from functions.core import lifecycle
-from functions.core.attempt import Services
 from functions.core.catalog import load_catalog
-from functions.core.identity import PictureSpec, canonical_json, job_id
+from functions.core.input.identity import PictureSpec, canonical_json, job_id
+from functions.core.jobs import lifecycle
+from functions.core.jobs.attempt import Services
+from functions.core.jobs.pacing import Bucket
+from functions.core.jobs.records import Job
+from functions.core.jobs.vault import Vault
+from functions.core.jobs.work import Delivery, LaneWorker
 from functions.core.messages import Doorbell
-from functions.core.pacing import Bucket
 from functions.core.ports import (
     Accepted,
     Completed,
@@ -28,9 +31,6 @@ from functions.core.ports import (
     SubmitAnswer,
     Working,
 )
-from functions.core.records import Job
-from functions.core.vault import Vault
-from functions.core.work import Delivery, LaneWorker
 from functions.core.writes import Write, apply
 from tests.fakes.stores import MemoryJobs, MemoryObjects, MemoryQueue
 from tests.fakes.virtual_time import START_MS, VirtualClock

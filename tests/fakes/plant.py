@@ -16,20 +16,20 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote_plus
 
-from functions.core import lifecycle
-from functions.core.batches import Batch
+from functions.core.batches.chunking import Chunker
+from functions.core.batches.counting import Change
+from functions.core.batches.intake import Splitter
+from functions.core.batches.records import Batch
+from functions.core.batches.reporting import Reporter
+from functions.core.batches.ringing import Ringer, lanes_of
+from functions.core.batches.scanning import Scanner
+from functions.core.batches.tracking import Tracker
 from functions.core.catalog import Catalog, parse_catalog
-from functions.core.chunking import Chunker
-from functions.core.counting import Change
 from functions.core.errors import ErrorClass, Fault
-from functions.core.intake import Splitter
+from functions.core.jobs import lifecycle
+from functions.core.jobs.records import Job, Picture, State, job_from_record
 from functions.core.keys import batch_id_for, image_key, results_key
 from functions.core.messages import Tick, dump, parse_doorbell, parse_intake, parse_report
-from functions.core.records import Job, Picture, State, job_from_record
-from functions.core.reporting import Reporter
-from functions.core.ringing import Ringer, lanes_of
-from functions.core.scanning import Scanner
-from functions.core.tracking import Tracker
 from functions.core.writes import Write
 from tests.fakes.batches import ManualClock, MemoryBatches, MemoryUpload
 from tests.fakes.lane import Lines

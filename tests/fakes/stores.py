@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from functions.core.errors import MissingObjectError
-from functions.core.records import Job, job_from_record
+from functions.core.jobs.records import Job, job_from_record
 from functions.core.writes import StaleWriteError, Write, apply
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from functions import worker
-from functions.core.records import State
-from functions.core.work import LaneWorker
+from functions.core.jobs.records import State
+from functions.core.jobs.work import LaneWorker
 from functions.runtime import worker as runtime
 from tests.fakes.lane import JOB, Lane
 from tests.fakes.virtual_time import VirtualLoop

@@ -12,13 +12,13 @@ import pytest
 from moto import mock_aws
 
 from functions.adapters.attribute_values import to_item
-from functions.core import lifecycle
-from functions.core.batches import Part, RowProblem, part_record
-from functions.core.identity import PictureSpec, canonical_json, job_id
+from functions.core.batches.manifest import ManifestPart, Row
+from functions.core.batches.records import Part, RowProblem, part_record
+from functions.core.batches.results import ResultsTable
+from functions.core.input.identity import PictureSpec, canonical_json, job_id
+from functions.core.jobs import lifecycle
+from functions.core.jobs.records import Job, State
 from functions.core.keys import image_key, part_item, results_key
-from functions.core.manifest import ManifestPart, Row
-from functions.core.records import Job, State
-from functions.core.results import ResultsTable
 from ops.stack import Stack
 
 NOW_MS = 1_795_250_000_000

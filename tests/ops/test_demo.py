@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from functions.core.batches import Batch
+from functions.core.batches.records import Batch
+from functions.core.jobs.records import State
 from functions.core.keys import results_key
-from functions.core.records import State
 from ops.batches import find_batch
 from ops.cli import app, demo
 from ops.local.errors import LocalError

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from functions.core.batches import Batch
+from functions.core.batches.records import Batch
+from functions.core.jobs.records import State
 from functions.core.keys import results_key
-from functions.core.records import State
 from ops import gallery
 from ops.batches import find_batch
 from ops.downloads import Outcome

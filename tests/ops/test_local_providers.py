@@ -5,7 +5,7 @@ import pytest
 from moto import mock_aws
 
 from ops.local.errors import LocalError
-from ops.local.providers import Providers
+from ops.local.providers import SANDBOX_KEY, Providers
 
 SANDBOX = "http://127.0.0.1:9000"
 SECRETS = json.dumps({"wavespeed": "imagebatch/provider/wavespeed"})
@@ -48,7 +48,7 @@ def test_what_is_no_address_is_refused() -> None:
         Providers(urls={"wavespeed": "localhost:9000"})
 
 
-@pytest.mark.parametrize(("live", "key"), [(False, "sandbox"), (True, "real")])
+@pytest.mark.parametrize(("live", "key"), [(False, SANDBOX_KEY), (True, "real")])
 def test_the_key_lies_in_the_secret_and_is_written_once(live: bool, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAVESPEED_API_KEY", "real")
     with mock_aws():

@@ -1,8 +1,8 @@
 import csv
 import io
 
-from functions.core.manifest import ManifestPart, Row
-from functions.core.results import ResultsTable
+from functions.core.batches.manifest import ManifestPart, Row
+from functions.core.batches.results import ResultsTable
 from ops.results_file import append_cell, read_results, shown_cell
 
 

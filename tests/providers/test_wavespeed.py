@@ -14,8 +14,8 @@ import pytest
 from functions.adapters.http import client
 from functions.core.catalog import load_catalog
 from functions.core.errors import ErrorClass
-from functions.core.identity import PictureSpec
-from functions.core.picture import check_picture
+from functions.core.input.identity import PictureSpec
+from functions.core.jobs.picture import check_picture
 from functions.core.ports import (
     Accepted,
     Ambiguous,

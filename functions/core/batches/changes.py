@@ -1,0 +1,178 @@
+"""Every change of a batch record, and what it is conditional on: an open batch, since a closed one never changes again.
+
+Each value is a conditional `Write`, as for jobs.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from functions.core.batches.counting import Counts
+from functions.core.batches.records import BATCH_ITEM, CLOSED, OPEN, Batch, BatchState, Source
+from functions.core.jobs.records import timestamp
+from functions.core.writes import AllOf, AnyOf, AtMost, Condition, Missing, Value, Write, equals
+
+_IS_OPEN = equals("listing", OPEN)
+_IS_SCANNING = AllOf((_IS_OPEN, equals("state", BatchState.SCANNING)))
+
+
+def open_batch(
+    batch_id: str,
+    source: Source,
+    *,
+    recipe: str,
+    recipe_text: str,
+    chunk_rows: int,
+    deadline_hours: float,
+    now_ms: int,
+) -> Write:
+    """A file was uploaded. If it has no batch yet: an event that is delivered twice opens one."""
+    now = timestamp(now_ms)
+    return Write(
+        name="open_batch",
+        when=Missing("batch_id"),
+        sets={
+            "batch_id": batch_id,
+            "item": BATCH_ITEM,
+            "listing": OPEN,
+            "state": BatchState.SCANNING,
+            "source": {"bucket": source.bucket, "key": source.key, "version": source.version},
+            "recipe": recipe,
+            "recipe_text": recipe_text,
+            "chunk_rows": chunk_rows,
+            "created_at": now,
+            "updated_at": now,
+            "deadline_at": timestamp(now_ms + round(deadline_hours * 3_600_000)),
+            "scanned": False,
+            "late": False,
+        },
+    )
+
+
+def reject(reason: str, now_ms: int) -> Write:
+    """The file cannot be used. While nothing was made of it."""
+    return Write(
+        name="reject",
+        when=AllOf((_IS_SCANNING, Missing("parts_done"))),
+        sets={
+            "listing": CLOSED,
+            "state": BatchState.REJECTED,
+            "reason": reason,
+            "updated_at": timestamp(now_ms),
+            "finished_at": timestamp(now_ms),
+        },
+    )
+
+
+def touch(now_ms: int) -> Write:
+    """The scan goes on."""
+    return Write(name="touch", when=_IS_OPEN, sets={"updated_at": timestamp(now_ms)})
+
+
+def scanned(parts: int, now_ms: int) -> Write:
+    """The scan has seen the end of the file, which has so many parts."""
+    return Write(
+        name="scanned",
+        when=_IS_SCANNING,
+        sets={
+            "scanned": True,
+            "parts_expected": parts,
+            "state": BatchState.RUNNING,
+            "updated_at": timestamp(now_ms),
+        },
+    )
+
+
+def count(counts: Counts, now_ms: int) -> Write:
+    """The batch's jobs, or a part of its rows, have moved on."""
+    return Write(name="count", when=_IS_OPEN, sets={"updated_at": timestamp(now_ms)}, adds=dict(counts))
+
+
+def nudge(batch: Batch, now_ms: int) -> Write:
+    """Somebody is about to be sent to look after the batch. Once: if nobody was since it was seen."""
+    seen: Condition = equals("checked_at", batch.checked_at) if batch.checked_at else Missing("checked_at")
+    return Write(name="nudge", when=AllOf((_IS_OPEN, seen)), sets={"checked_at": timestamp(now_ms)})
+
+
+def begin_recount(now_ms: int, until_ms: int) -> Write:
+    """A recount takes the batch for itself until a time that also names it; unless another one has it."""
+    free = AnyOf((Missing("recount_until"), AtMost("recount_until", now_ms)))
+    return Write(
+        name="begin_recount",
+        when=AllOf((_IS_OPEN, free)),
+        sets={"recount_until": until_ms, "checked_at": timestamp(now_ms)},
+        removes=("recount_again",),
+    )
+
+
+def recount_again() -> Write:
+    """A recount is wanted while there is one, which may have read too early."""
+    return Write(name="recount_again", when=_IS_OPEN, sets={"recount_again": True})
+
+
+def end_recount(until_ms: int) -> Write:
+    """The recount that had the batch is over, and the batch still open."""
+    return Write(name="end_recount", when=_counting(until_ms), removes=("recount_until",))
+
+
+def correct(batch: Batch, counts: Counts) -> Write:
+    """The counters become what was counted, if there was no progress meanwhile: the two could not be told apart.
+
+    By the recount that has the batch. Leaves `updated_at`, for this is no progress.
+    """
+    return Write(
+        name="correct",
+        when=AllOf((_counting(batch.recount_until), equals("updated_at", batch.updated_at))),
+        sets=_numbers(counts),
+    )
+
+
+def publish(batch: Batch, results_key: str, *, late: bool) -> Write:
+    """The results so far are there; the batch goes on. By the recount that has it."""
+    return Write(
+        name="publish",
+        when=_counting(batch.recount_until),
+        sets={"results_key": results_key, "late": batch.late or late},
+    )
+
+
+def close(batch: Batch, counts: Counts, *, results_key: str, reason: str, now_ms: int) -> Write:
+    """Nothing is left to do: the counters become the exact ones. By the recount that has the batch.
+
+    With a reason the batch ends as rejected: a part of its rows could not be read in its time.
+    """
+    return Write(
+        name="close",
+        when=AllOf((_counting(batch.recount_until), equals("parts_done", batch.parts_done)))
+        if batch.parts_done
+        else _counting(batch.recount_until),
+        sets={
+            **_numbers(counts),
+            "listing": CLOSED,
+            "state": BatchState.REJECTED if reason else BatchState.COMPLETED,
+            "results_key": results_key,
+            "reason": reason,
+            "updated_at": timestamp(now_ms),
+            "finished_at": timestamp(now_ms),
+        },
+        removes=("recount_until",),
+    )
+
+
+def rung(now_ms: int) -> Write:
+    """Somebody rings the batch's jobs."""
+    return Write(name="rung", when=_IS_OPEN, sets={"rung_at": now_ms})
+
+
+def ring_again(now_ms: int, silent_since_ms: int) -> Write:
+    """Somebody is about to ring the batch's jobs, if there was no sign of anybody doing so for long enough."""
+    silent = AnyOf((Missing("rung_at"), AtMost("rung_at", silent_since_ms)))
+    return Write(name="ring_again", when=AllOf((_IS_OPEN, silent)), sets={"rung_at": now_ms})
+
+
+def _counting(until_ms: int) -> Condition:
+    return AllOf((_IS_OPEN, equals("recount_until", until_ms)))
+
+
+def _numbers(counts: Counts) -> dict[str, Value]:
+    return {name: Decimal(number) if name == "cost_usd" else int(number) for name, number in counts.items()}

@@ -1,0 +1,147 @@
+"""Scanning an uploaded file: where are its rows, and who shall plan them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from functions.core.batches import changes as batch_changes
+from functions.core.batches.counting import COUNTED_SECONDS
+from functions.core.batches.records import Batch, BatchStore, Source, batch_from_record
+from functions.core.batches.sheet import RECIPE_LIMIT, batch_recipe, open_sheet
+from functions.core.catalog import Catalog
+from functions.core.errors import MissingObjectError
+from functions.core.input.errors import NO_ROWS, InputError, RecipeError
+from functions.core.input.recipe import DEFAULT_DEADLINE_HOURS
+from functions.core.input.rows import cut_chunks
+from functions.core.input.segments import Place
+from functions.core.input.table import Table
+from functions.core.keys import batch_id_for, folder_of, recipe_key
+from functions.core.messages import Chunk, Close, Scan, Uploaded, dump
+from functions.core.ports import Clock, EventLog, ObjectStore, Queue
+from functions.core.writes import StaleWriteError, Write
+
+SCAN_SECONDS = 45.0
+"""After this a scan hands over to its own continuation, so that no file is too long for an invocation."""
+
+SAFETY_SECONDS = 20.0
+"""A scan hands over earlier when so little is left of its invocation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanner:
+    """Opens batches and cuts their files into chunks. Memory is bounded by the longest row."""
+
+    inbox: ObjectStore
+    inbox_name: str
+    metadata: ObjectStore
+    batches: BatchStore
+    intake: Queue
+    reports: Queue
+    catalog: Catalog
+    chunk_rows: int
+    clock: Clock
+    log: EventLog
+
+    def start(self, uploaded: Uploaded, remaining: Callable[[], float]) -> None:
+        """Open the batch of an upload and scan it. A folder marker, as consoles make them, is no upload."""
+        if uploaded.key.endswith("/") and uploaded.size == 0:
+            return
+        batch = self._open(uploaded)
+        if batch.is_open and not batch.scanned:
+            self.scan(Scan(batch.batch_id, uploaded.key, uploaded.version, 0, 1, 1, 0), remaining)
+
+    def scan(self, scan: Scan, remaining: Callable[[], float]) -> None:
+        """Send the chunks from a place on; from offset 0 it begins at the first row.
+
+        Chunks whose parts are there are not sent again. A file that cannot be used ends its batch as rejected.
+        """
+        batch = self.batches.get(scan.batch_id)
+        if batch is None or not batch.is_open:
+            return
+        try:
+            table = open_sheet(self.inbox, batch, self.catalog).table
+            start = Place(scan.offset, scan.row, scan.line) if scan.offset else table.start
+            continuation = self._cut(batch, table, start, scan.parts, remaining)
+        except InputError as error:
+            self._reject(batch, str(error))
+        except MissingObjectError:
+            self._reject(batch, "The file was deleted before it was read; upload it again.")
+        else:
+            self._proceed(batch, continuation)
+
+    def _open(self, uploaded: Uploaded) -> Batch:
+        batch_id = batch_id_for(uploaded.key, uploaded.version)
+        known = self.batches.get(batch_id)
+        if known is not None:
+            return known
+        recipe, text = self._recipe(uploaded.key)
+        write = batch_changes.open_batch(
+            batch_id,
+            Source(self.inbox_name, uploaded.key, uploaded.version),
+            recipe=recipe,
+            recipe_text=text,
+            chunk_rows=self.chunk_rows,
+            deadline_hours=_deadline_hours(recipe, text),
+            now_ms=self.clock.now_ms(),
+        )
+        try:
+            batch = self.batches.write(batch_id, write)
+        except StaleWriteError as stale:
+            return batch_from_record(stale.record)
+        self.log("batch_opened", batch_id=batch_id, recipe=recipe, size=uploaded.size)
+        return batch
+
+    def _recipe(self, key: str) -> tuple[str, str]:
+        """Name and text of the recipe of an inbox folder, both empty if there is none."""
+        name = folder_of(key)
+        body = self.metadata.get(recipe_key(name)) if name else None
+        if body is None:
+            return "", ""
+        return name, body.decode("utf-8-sig", "replace")[: RECIPE_LIMIT + 1]
+
+    def _cut(self, batch: Batch, table: Table, start: Place, parts: int, remaining: Callable[[], float]) -> Scan | int:
+        """Send chunks; the number of parts of the whole file, or how to go on if the time ran out."""
+        source, batch_id = batch.source, batch.batch_id
+        made = {part.offset for part in self.batches.parts(batch_id)} if batch.parts_done else set()
+        stop_at = self.clock.monotonic() + min(SCAN_SECONDS, remaining() - SAFETY_SECONDS)
+        stream = self.inbox.read_range(source.key, source.version, start.offset)
+        for chunk in cut_chunks(stream, table, start, batch.chunk_rows):
+            parts += 1
+            begin, end = chunk.start, chunk.end
+            if begin.offset not in made:
+                message = Chunk(batch_id, source.key, source.version, begin.offset, end.offset, begin.row, begin.line)
+                self.intake.send([dump(message)])
+            if self.clock.monotonic() >= stop_at:
+                return Scan(batch_id, source.key, source.version, end.offset, end.row, end.line, parts)
+        return parts
+
+    def _proceed(self, batch: Batch, found: Scan | int) -> None:
+        if isinstance(found, Scan):
+            self.intake.send([dump(found)])
+            self._write(batch, batch_changes.touch(self.clock.now_ms()))
+        elif found == 0:
+            self._reject(batch, NO_ROWS)
+        else:
+            after = self._write(batch, batch_changes.scanned(found, self.clock.now_ms()))
+            self.log("batch_scanned", batch_id=batch.batch_id, parts=found)
+            if after is not None and after.looks_finished:
+                self.reports.send([dump(Close(batch.batch_id))], delay_seconds=COUNTED_SECONDS)
+
+    def _reject(self, batch: Batch, reason: str) -> None:
+        if self._write(batch, batch_changes.reject(reason, self.clock.now_ms())) is not None:
+            self.log("batch_rejected", batch_id=batch.batch_id)
+
+    def _write(self, batch: Batch, write: Write) -> Batch | None:
+        """The batch after a write, or None if another run was first."""
+        try:
+            return self.batches.write(batch.batch_id, write)
+        except StaleWriteError:
+            return None
+
+
+def _deadline_hours(recipe: str, text: str) -> float:
+    try:
+        return batch_recipe(recipe, text).deadline_hours
+    except RecipeError:
+        return DEFAULT_DEADLINE_HOURS  # the scan is about to reject the batch

@@ -1,0 +1,80 @@
+"""Leases: while a worker lives, nobody takes its jobs, and its messages stay out of sight."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from functions.core.jobs import lifecycle
+from functions.core.ports import Clock, JobStore, Visibility
+from functions.core.writes import StaleWriteError
+
+HEARTBEATS_PER_LEASE = 12
+"""A lease of 120 s is extended every 10 s: eleven heartbeats may fail before it is lost (R10)."""
+
+
+@dataclass(slots=True)
+class _Held:
+    receipt: str
+    fence: int
+    task: asyncio.Task[object]
+    lost: bool = False
+
+
+@dataclass(slots=True)
+class Leases:
+    """The jobs one worker batch holds. Each heartbeat extends every lease and hides every message anew."""
+
+    jobs: JobStore
+    messages: Visibility
+    clock: Clock
+    lease_seconds: int
+    _held: dict[str, _Held] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def hold(self, job_id: str, receipt: str, fence: int) -> AsyncIterator[None]:
+        """Hold a claimed job. If its lease is lost to another owner, what runs inside is cancelled.
+
+        Raises:
+            LeaseLostError: in place of that cancellation.
+        """
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("leases are held by tasks")
+        held = self._held[job_id] = _Held(receipt, fence, task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if held.lost:
+                task.uncancel()
+                raise LeaseLostError(job_id) from None
+            raise
+        finally:
+            if self._held.get(job_id) is held:
+                del self._held[job_id]
+
+    async def beat(self) -> None:
+        """Go on extending the leases until cancelled."""
+        while True:
+            await self.clock.sleep(self.lease_seconds / HEARTBEATS_PER_LEASE)
+            held = dict(self._held)
+            await asyncio.gather(*(self._extend(job_id, one) for job_id, one in held.items()))
+            alive = {one.receipt: math.ceil(self.lease_seconds) for one in held.values() if not one.lost}
+            if alive:
+                await asyncio.to_thread(self.messages.change_visibility, alive)
+
+    async def _extend(self, job_id: str, held: _Held) -> None:
+        write = lifecycle.heartbeat(held.fence, self.clock.now_ms(), self.lease_seconds * 1000)
+        try:
+            await asyncio.to_thread(self.jobs.write, job_id, write)
+        except StaleWriteError:
+            if self._held.get(job_id) is held:
+                held.lost = True
+                held.task.cancel()
+
+
+class LeaseLostError(Exception):
+    """Raised when another worker owns the job now: nothing more may be written or paid for it here."""
