@@ -119,9 +119,9 @@ class ImageBatchStack(Stack):
         worker.allow("dynamodb:UpdateItem", on=[storage.jobs.table_arn, storage.lanes.table_arn])
         worker.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{JOBS_BY_REFERENCE}"])
         worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.images)
-        worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
+        worker.allow_objects("s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
         # Without it S3 answers 403 for a picture that is not there yet.
-        worker.allow("s3:ListBucket", on=[storage.images.bucket_arn, storage.metadata.bucket_arn])
+        worker.allow("s3:ListBucket", on=[storage.images.bucket_arn])
         worker.allow("secretsmanager:GetSecretValue", on=[account.secret_arn])
         worker.allow("sqs:ChangeMessageVisibility", on=[lane.queue.queue.queue_arn])
         worker.allow("sqs:SendMessage", on=[lane.queue.dead_letters.queue_arn])

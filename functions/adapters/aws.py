@@ -1,7 +1,7 @@
 """Clients of AWS, made when they are first needed and kept for the life of the process.
 
 Time-outs are short and retries few: a call that hangs must not outlive the lease of the job it is for. Retrying is
-safe, since every write here is conditional or lands on a key that names its content.
+safe: a write here is conditional, lands on a key that names its content, or (slots) wastes a little when repeated.
 """
 
 from __future__ import annotations

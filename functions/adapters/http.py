@@ -17,6 +17,9 @@ from functions.core.ports import PollError
 
 USER_AGENT = "imagebatch"
 
+# IPv4-compatible (RFC 4291, 2.5.5.1) and translated by NAT64 (RFC 6052, RFC 8215).
+_TRANSLATED = tuple(ipaddress.IPv6Network(network) for network in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48"))
+
 
 class TooLateError(Exception):
     """Raised in place of sending a request whose moment has passed."""
@@ -28,7 +31,8 @@ def client(timeout_seconds: float) -> httpx.AsyncClient:
         transport=httpx.AsyncHTTPTransport(retries=0, limits=httpx.Limits(max_connections=64)),
         timeout=httpx.Timeout(timeout_seconds, connect=4.0, pool=4.0),
         follow_redirects=False,
-        headers={"User-Agent": USER_AGENT},
+        # Nothing compressed: a few bytes could become more than the function's memory.
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
         trust_env=False,
     )
 
@@ -47,9 +51,10 @@ def leaves_before(not_after: float, monotonic: Callable[[], float]) -> dict[str,
     return {"trace": trace}
 
 
-def never_sent(error: httpx.TransportError) -> bool:
+def never_sent(error: httpx.RequestError) -> bool:
     """Whether a failed request cannot have reached the other side."""
-    return isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+    before = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.LocalProtocolError)
+    return isinstance(error, (*before, httpx.UnsupportedProtocol))
 
 
 async def download(http: httpx.AsyncClient, url: str, *, trusted_origin: str = "") -> bytes:
@@ -62,20 +67,26 @@ async def download(http: httpx.AsyncClient, url: str, *, trusted_origin: str = "
     Raises:
         PollError: when the URL may not be fetched or could not be.
     """
+    try:
+        request = await _request(http, url, trusted_origin)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise PollError(_refused("no address at all")) from error
+    return await _read(http, request)
+
+
+async def _request(http: httpx.AsyncClient, url: str, trusted_origin: str) -> httpx.Request:
     parts = urlsplit(url)
     if trusted_origin and f"{parts.scheme}://{parts.netloc}" == trusted_origin:
-        request = http.build_request("GET", url)
-    elif parts.scheme == "https" and parts.hostname:
-        address = await _public_address(parts.hostname, parts.port or 443)
-        request = http.build_request(
-            "GET",
-            httpx.URL(url).copy_with(host=address),
-            headers={"Host": parts.netloc.rpartition("@")[2]},
-            extensions={"sni_hostname": parts.hostname},
-        )
-    else:
-        raise PollError(Fault(ErrorClass.CORRUPT, "the picture's address is not https", resumable=True))
-    return await _read(http, request)
+        return http.build_request("GET", url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise PollError(_refused("not https"))
+    address = await _public_address(parts.hostname, parts.port or 443)
+    return http.build_request(
+        "GET",
+        httpx.URL(url).copy_with(host=address),
+        headers={"Host": parts.netloc.rpartition("@")[2]},
+        extensions={"sni_hostname": parts.hostname},
+    )
 
 
 async def _read(http: httpx.AsyncClient, request: httpx.Request) -> bytes:
@@ -84,17 +95,14 @@ async def _read(http: httpx.AsyncClient, request: httpx.Request) -> bytes:
         try:
             if response.status_code != 200:
                 raise PollError(_unfetched(f"HTTP {response.status_code}", response.status_code))
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise PollError(Fault(ErrorClass.CORRUPT, "the picture came compressed, unasked", resumable=True))
             body = bytearray()
-            async for piece in response.aiter_bytes():
+            async for piece in response.aiter_raw():
                 body += piece
                 if len(body) > MAX_BYTES:
-                    raise PollError(
-                        Fault(
-                            ErrorClass.CORRUPT,
-                            f"the picture is larger than {MAX_BYTES} bytes",
-                            resumable=True,
-                        )
-                    )
+                    why = f"the picture is larger than {MAX_BYTES} bytes"
+                    raise PollError(Fault(ErrorClass.CORRUPT, why, resumable=True))
             return bytes(body)
         finally:
             await response.aclose()
@@ -107,10 +115,26 @@ async def _public_address(host: str, port: int) -> str:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise PollError(_unfetched("its host name is unknown")) from error
-    addresses = [str(entry[4][0]) for entry in found]
-    if not addresses or not all(ipaddress.ip_address(address).is_global for address in addresses):
-        raise PollError(Fault(ErrorClass.CORRUPT, "the picture's address is not a public one", resumable=True))
-    return addresses[0]
+    addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
+    if not addresses or not all(is_public(address) for address in addresses):
+        raise PollError(_refused("not a public one"))
+    return str(addresses[0])
+
+
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is one of the internet's, and not an inner one in the clothes of an outer one.
+
+    IPv6 has several ways to wrap an IPv4 address, which a gateway on the way would unwrap.
+    """
+    if isinstance(address, ipaddress.IPv6Address):
+        wrapped = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if wrapped is not None or any(address in network for network in _TRANSLATED):
+            return False
+    return address.is_global and not address.is_multicast
+
+
+def _refused(why: str) -> Fault:
+    return Fault(ErrorClass.CORRUPT, f"the picture's address is {why}", resumable=True)
 
 
 def _unfetched(why: str, code: int | None = None) -> Fault:

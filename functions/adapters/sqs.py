@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _ENTRIES_PER_REQUEST = 10
+_LONGEST_SECONDS = 12 * 3600
 
 
 class UndeliveredError(Exception):
@@ -48,7 +49,7 @@ class SqsQueue:
         return sum(int(count) for count in answer["Attributes"].values())
 
     def change_visibility(self, seconds_by_receipt: Mapping[str, int]) -> None:
-        """Let received messages reappear after so many seconds from now.
+        """Let received messages reappear after so many seconds from now, twelve hours at most.
 
         A receipt that is no longer valid is passed over: that message is somebody else's already.
         """
@@ -57,7 +58,11 @@ class SqsQueue:
             self.client.change_message_visibility_batch(
                 QueueUrl=self.url,
                 Entries=[
-                    {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+                    {
+                        "Id": str(index),
+                        "ReceiptHandle": receipt,
+                        "VisibilityTimeout": max(0, min(seconds, _LONGEST_SECONDS)),
+                    }
                     for index, (receipt, seconds) in enumerate(receipts[at : at + _ENTRIES_PER_REQUEST])
                 ],
             )

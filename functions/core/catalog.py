@@ -14,6 +14,9 @@ from functions.core.errors import ErrorClass
 
 CATALOG_FILE = Path(__file__).parent.parent / "catalog.toml"
 
+LONGEST_TIMEOUT_SECONDS = 120
+"""A worker's invocation has time for one call of this length, its slot and the storing of its picture."""
+
 
 class CatalogError(Exception):
     """Raised when catalog.toml does not say what the catalog needs to know."""
@@ -39,6 +42,10 @@ class RetryRule:
     delay_seconds: float | None = None
 
 
+DEFAULT_RULES = {ErrorClass.AUTH: RetryRule(retries=1, delay_seconds=90)}
+"""A refused key is tried once more, when the workers have read a key that was changed meanwhile."""
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model, which is also a lane: its own queue, dead-letter queue and workers."""
@@ -58,7 +65,7 @@ class Model:
 
     def retry_rule(self, error_class: ErrorClass) -> RetryRule:
         """The rule for an error class: the model's own, else the default."""
-        return self.retry.get(error_class, RetryRule())
+        return self.retry.get(error_class) or DEFAULT_RULES.get(error_class, RetryRule())
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +108,16 @@ def _account(name: str, table: Mapping[str, Any]) -> Account:
     where = f"accounts.{name}"
     plan = _need(table, "plan", where)
     limits = _need(_need(table, "plans", where), plan, f"{where}.plans")
+    for limit in ("images_per_minute", "concurrency"):
+        if _need(limits, limit, f"{where}.plans.{plan}") < 1:
+            raise CatalogError(f"catalog.toml: {where}.plans.{plan}.{limit} is below 1")
     return Account(
         name=name,
         provider=_need(table, "provider", where),
         base_url=_need(table, "base_url", where).rstrip("/"),
         plan=plan,
-        images_per_minute=_need(limits, "images_per_minute", f"{where}.plans.{plan}"),
-        concurrency=_need(limits, "concurrency", f"{where}.plans.{plan}"),
+        images_per_minute=limits["images_per_minute"],
+        concurrency=limits["concurrency"],
     )
 
 
@@ -116,15 +126,23 @@ def _model(name: str, table: Mapping[str, Any], accounts: Mapping[str, Account])
     account = _need(table, "account", where)
     if account not in accounts:
         raise CatalogError(f"catalog.toml: {where}.account names '{account}', which is no account")
-    retry = {ErrorClass(error_class): RetryRule(**rule) for error_class, rule in table.get("retry", {}).items()}
+    price, timeout = _need(table, "price_usd", where), _need(table, "timeout_seconds", where)
+    if not isinstance(price, str):
+        raise CatalogError(f'catalog.toml: {where}.price_usd is text, such as "0.003": a price is exact')
+    if not 0 < timeout <= LONGEST_TIMEOUT_SECONDS:
+        raise CatalogError(f"catalog.toml: {where}.timeout_seconds is not within 1 to {LONGEST_TIMEOUT_SECONDS}")
+    try:
+        retry = {ErrorClass(error_class): RetryRule(**rule) for error_class, rule in table.get("retry", {}).items()}
+    except (TypeError, ValueError) as error:
+        raise CatalogError(f"catalog.toml: {where}.retry: {error}") from error
     return Model(
         name=name,
         account=accounts[account],
         provider_model=_need(table, "provider_model", where),
-        price_usd=Decimal(_need(table, "price_usd", where)),
+        price_usd=Decimal(price),
         enabled=_need(table, "enabled", where),
         workers=_need(table, "workers", where),
-        timeout_seconds=_need(table, "timeout_seconds", where),
+        timeout_seconds=timeout,
         min_side=_need(table, "min_side", where),
         max_side=_need(table, "max_side", where),
         formats=tuple(_need(table, "formats", where)),

@@ -1,9 +1,9 @@
 """What can go wrong with a job, by what happens next.
 
     ErrorClass
-    ├── retried        rate_limited, capacity, provider_error, network, storage, corrupt
+    ├── retried        rate_limited, capacity, provider_error, network, storage, corrupt, auth (once)
     ├── looked into    ambiguous           (money may have been spent: look, then hold)
-    ├── ends, revived  auth, funds, poison, expired, timeout, and every retried class whose tries are spent
+    ├── ends, revived  funds, poison, expired, timeout, and every retried class whose tries are spent
     └── ends for good  invalid, moderated
 
 A batch that asks for a job which ended in a *revived* class gets fresh tries; one that ended for good fails at once.
@@ -52,6 +52,7 @@ _RETRYABLE = frozenset(
         ErrorClass.NETWORK,
         ErrorClass.STORAGE,
         ErrorClass.CORRUPT,
+        ErrorClass.AUTH,
     }
 )
 

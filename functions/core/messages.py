@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 from urllib.parse import unquote_plus
@@ -87,6 +88,7 @@ class DeadLetter:
 
 
 _T = TypeVar("_T")
+_JOB_ID = re.compile(r"[0-9a-f]{64}")
 
 IntakeMessage = Uploaded | Scan | Chunk | Ring
 ReportMessage = Tick | Close
@@ -142,7 +144,10 @@ def parse_doorbell(body: str) -> Doorbell:
     Raises:
         UnknownMessageError: when it is none.
     """
-    return _build(Doorbell, _object(body))
+    doorbell = _build(Doorbell, _object(body))
+    if not _JOB_ID.fullmatch(str(doorbell.job_id)):
+        raise UnknownMessageError("the message names no job")
+    return Doorbell(str(doorbell.job_id))
 
 
 def _object(body: str) -> dict[str, Any]:

@@ -5,9 +5,10 @@ HTTP 200 alone is no success: the envelope carries a code of its own, and a pred
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -38,7 +39,7 @@ HTTP_ERRORS: Mapping[int, ErrorClass] = {
     401: ErrorClass.AUTH,
     402: ErrorClass.FUNDS,
     403: ErrorClass.AUTH,
-    404: ErrorClass.INVALID,
+    404: ErrorClass.PROVIDER_ERROR,  # a path or a model that moved is no fault of the row's
     422: ErrorClass.INVALID,
     429: ErrorClass.RATE_LIMITED,
 }
@@ -67,6 +68,7 @@ _REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _CODE_IN_TEXT = re.compile(r"\b(1[24]\d\d|50\d\d)\b")
 _LISTED_PER_PAGE = 100
 _MOST_PAGES = 50
+_LONGEST_RETRY_AFTER = 900.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,14 @@ class WaveSpeed:
 
     http: httpx.AsyncClient
     base_url: str
-    key: str
+    key: str = field(repr=False)
     model: Model
     monotonic: Callable[[], float]
 
     async def submit(self, spec: PictureSpec, *, job_id: str, not_after: float) -> SubmitAnswer:
         """See `ImageApi.submit`. WaveSpeed is not known to honour the idempotency key."""
+        if not self.key or not self.key.isascii() or not self.key.isprintable():
+            return Refused(Fault(ErrorClass.AUTH, "the stored key is no key; set it anew with `imagebatch key set`"))
         try:
             response = await self.http.post(
                 f"{self.base_url}/api/v3/{self.model.provider_model}",
@@ -94,22 +98,19 @@ class WaveSpeed:
             )
         except TooLateError:
             return NotSent()
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             if never_sent(error):
                 return Refused(Fault(ErrorClass.NETWORK, "the provider could not be reached"))
             return Ambiguous(Fault(ErrorClass.AMBIGUOUS, f"the answer to the submit was lost ({type(error).__name__})"))
-        return _read_submit(response)
+        return _read_submit(response, secret=(self.key, spec.prompt, spec.negative_prompt))
 
     async def poll(self, reference: str) -> PollAnswer:
         """See `ImageApi.poll`."""
-        response = await self._read("GET", f"/api/v3/predictions/{quote(reference, safe='')}/result")
-        envelope = _json_object(response)
+        envelope, status = await self._read("GET", f"/api/v3/predictions/{quote(reference, safe='')}/result")
         data = envelope.get("data")
         if not isinstance(data, dict):
-            raise PollError(
-                Fault(ErrorClass.PROVIDER_ERROR, "the provider's answer is unreadable", response.status_code)
-            )
-        return _read_prediction(data, response.status_code)
+            raise PollError(_unreadable(status))
+        return _read_prediction(data, status)
 
     async def predictions(self, since_ms: int, until_ms: int) -> tuple[Prediction, ...]:
         """See `ImageApi.predictions`: all that the account submitted for this model."""
@@ -122,9 +123,9 @@ class WaveSpeed:
                 "created_after": _iso(since_ms),
                 "created_before": _iso(until_ms),
             }
-            envelope = _json_object(await self._read("POST", "/api/v3/predictions", body))
-            items = _listed(envelope)
-            found += [Prediction(str(item["id"]), failed=item.get("status") in _ENDED_BADLY) for item in items]
+            envelope, status = await self._read("POST", "/api/v3/predictions", body)
+            items = _listed(envelope, status)
+            found += [Prediction(str(item["id"]), failed=_status(item) in _ENDED_BADLY) for item in items]
             if len(items) < _LISTED_PER_PAGE:
                 return tuple(found)
         raise PollError(
@@ -145,19 +146,22 @@ class WaveSpeed:
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}"}
 
-    async def _read(self, method: str, path: str, body: object = None) -> httpx.Response:
+    async def _read(self, method: str, path: str, body: object = None) -> tuple[dict[str, Any], int]:
+        """An answer whose status and whose envelope both say that it is one, and the status."""
         try:
-            response = await self.http.request(
-                method, f"{self.base_url}{path}", json=body, headers=self._authorization, timeout=20.0
-            )
-        except httpx.TransportError as error:
-            raise PollError(
-                Fault(ErrorClass.NETWORK, f"the provider could not be asked ({type(error).__name__})")
-            ) from error
-        if response.status_code != 200:
-            error_class = HTTP_ERRORS.get(response.status_code, ErrorClass.PROVIDER_ERROR)
-            raise PollError(_http_fault(error_class, response))
-        return response
+            response = await self.http.request(method, f"{self.base_url}{path}", json=body, headers=self._authorization)
+        except httpx.RequestError as error:
+            why = f"the provider could not be asked ({type(error).__name__})"
+            raise PollError(Fault(ErrorClass.NETWORK, why)) from error
+        status = response.status_code
+        if status != 200:
+            error_class = HTTP_ERRORS.get(status, ErrorClass.PROVIDER_ERROR)
+            raise PollError(Fault(error_class, f"HTTP {status}", status, retry_after=_retry_after(response)))
+        envelope = _json_object(response)
+        # A failed listing that is read as an empty one would prove that a paid call never arrived.
+        if envelope.get("code") != 200:
+            raise PollError(_unreadable(status))
+        return envelope, status
 
 
 def _submit_body(spec: PictureSpec) -> dict[str, Any]:
@@ -172,81 +176,99 @@ def _submit_body(spec: PictureSpec) -> dict[str, Any]:
     }
 
 
-def _read_submit(response: httpx.Response) -> SubmitAnswer:
-    status = response.status_code
+def _read_submit(response: httpx.Response, secret: Sequence[str]) -> SubmitAnswer:
+    status, envelope = response.status_code, _json_object(response)
     if status in HTTP_ERRORS:
-        return Refused(_http_fault(_refusal_class(status, response), response))
+        return Refused(_refusal(status, status, envelope, response, secret))
     if status != 200:
-        return Ambiguous(_http_fault(ErrorClass.AMBIGUOUS, response))
-    data = _json_object(response).get("data")
+        return Ambiguous(Fault(ErrorClass.AMBIGUOUS, f"HTTP {status} to the submit", status))
+    data = envelope.get("data")
     reference = data.get("id") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
-        return Ambiguous(Fault(ErrorClass.AMBIGUOUS, "the answer to the submit is unreadable", status))
-    if data.get("status") in _ENDED_BADLY:
-        return Refused(_task_fault(data, status))
-    return Accepted(reference, status)
+    if isinstance(data, dict) and isinstance(reference, str) and _REFERENCE.fullmatch(reference):
+        return Refused(_task_fault(data, status)) if _status(data) in _ENDED_BADLY else Accepted(reference, status)
+    code = envelope.get("code")
+    if isinstance(code, int) and (code in HTTP_ERRORS or code in TASK_ERRORS):
+        return Refused(_refusal(code, status, envelope, response, secret))
+    return Ambiguous(Fault(ErrorClass.AMBIGUOUS, "the answer to the submit is unreadable", status))
 
 
 def _read_prediction(data: Mapping[str, Any], status: int) -> PollAnswer:
-    if data.get("status") in _ENDED_BADLY:
+    if _status(data) in _ENDED_BADLY:
         return Refused(_task_fault(data, status))
-    if data.get("status") != "completed" or data.get("code") == STILL_WORKING:
+    if _status(data) != "completed" or data.get("code") == STILL_WORKING:
         return Working()
     outputs = data.get("outputs")
     if not isinstance(outputs, list) or not outputs or not isinstance(outputs[0], str):
-        raise PollError(
-            Fault(ErrorClass.CORRUPT, "the prediction is completed but has no picture", status, resumable=True)
-        )
+        why = "the prediction is completed but has no picture"
+        return Refused(Fault(ErrorClass.CORRUPT, why, status, resumable=True))
     return Completed(Output(url=outputs[0]), status)
 
 
-def _refusal_class(status: int, response: httpx.Response) -> ErrorClass:
-    if status == 400 and _NO_CREDIT in response.text.lower():
-        return ErrorClass.FUNDS
-    return HTTP_ERRORS[status]
+def _refusal(
+    code: int, status: int, envelope: Mapping[str, Any], response: httpx.Response, secret: Sequence[str]
+) -> Fault:
+    """A submit that was not taken. What the provider says of it is shown without what is nobody's business."""
+    said = envelope.get("message")
+    text = said if isinstance(said, str) else ""
+    error_class = HTTP_ERRORS.get(code) or TASK_ERRORS[code]
+    if _NO_CREDIT in text.lower():
+        error_class = ErrorClass.FUNDS
+    shown = "" if error_class is ErrorClass.AUTH else _shown(text, secret)
+    return Fault(
+        error_class, f"HTTP {code}" + (f": {shown}" if shown else ""), status, retry_after=_retry_after(response)
+    )
 
 
 def _task_fault(data: Mapping[str, Any], status: int) -> Fault:
-    text = str(data.get("error") or "")
+    """A task that failed. Its text may repeat the prompt: its code says as much."""
     known = data.get("code")
-    match = _CODE_IN_TEXT.search(text)
+    match = _CODE_IN_TEXT.search(str(data.get("error") or ""))
     code = known if isinstance(known, int) else int(match.group()) if match else 0
-    flagged = any(data.get("has_nsfw_contents") or ())
-    unknown = ErrorClass.MODERATED if flagged else ErrorClass.PROVIDER_ERROR
-    return Fault(TASK_ERRORS.get(code, unknown), _shown(text) or f"the task failed with code {code}", status)
+    flags = data.get("has_nsfw_contents")
+    flagged = isinstance(flags, list) and any(flag is True for flag in flags)
+    error_class = TASK_ERRORS.get(code, ErrorClass.MODERATED if flagged else ErrorClass.PROVIDER_ERROR)
+    return Fault(error_class, f"the task failed with code {code}" if code else "the task failed", status)
 
 
-def _http_fault(error_class: ErrorClass, response: httpx.Response) -> Fault:
-    message = _json_object(response).get("message")
-    text = f"HTTP {response.status_code}" + (f": {_shown(message)}" if isinstance(message, str) else "")
-    return Fault(error_class, text, response.status_code, retry_after=_retry_after(response))
+def _status(data: Mapping[str, Any]) -> str:
+    status = data.get("status")
+    return status if isinstance(status, str) else ""
+
+
+def _unreadable(status: int) -> Fault:
+    return Fault(ErrorClass.PROVIDER_ERROR, "the provider's answer is unreadable", status)
 
 
 def _retry_after(response: httpx.Response) -> float | None:
     try:
-        return max(0.0, float(response.headers["retry-after"]))
+        seconds = float(response.headers["retry-after"])
     except (KeyError, ValueError):
         return None
+    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None
 
 
-def _listed(envelope: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _listed(envelope: Mapping[str, Any], status: int) -> list[dict[str, Any]]:
     data = envelope.get("data")
-    items = data.get("items") if isinstance(data, dict) else data
+    items = data.get("items") if isinstance(data, dict) else None
     if not isinstance(items, list) or not all(isinstance(item, dict) and "id" in item for item in items):
-        raise PollError(Fault(ErrorClass.PROVIDER_ERROR, "the provider's listing is unreadable"))
+        raise PollError(_unreadable(status))
     return items
 
 
 def _json_object(response: httpx.Response) -> dict[str, Any]:
     try:
         content = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _shown(text: str) -> str:
-    return " ".join(text.split())[:200]
+def _shown(text: str, secret: Sequence[str]) -> str:
+    """A provider's words, short, and without the key and the prompt that they may repeat."""
+    words = " ".join(text.split())
+    for one in secret:
+        words = words.replace(one, "…") if one else words
+    return words[:200]
 
 
 def _iso(moment_ms: int) -> str:

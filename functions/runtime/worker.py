@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 
 import httpx
@@ -29,14 +29,19 @@ from functions.providers import PROVIDERS
 from functions.runtime import job_store
 from functions.settings import WorkerSettings, read_settings
 
-KEY_SECONDS = 300
+KEY_SECONDS = 60
 """How long a worker goes on with a provider's key before it reads it again: a new key needs no deploy."""
+
+_CLOCK = SystemClock()
 
 
 @cache
 def loop() -> asyncio.AbstractEventLoop:
     """The one event loop of this process: the HTTP client's connections belong to it across invocations."""
-    return asyncio.new_event_loop()
+    loop = asyncio.new_event_loop()
+    # Heartbeats share the threads with the pictures: there are more than a worker's calls can occupy.
+    loop.set_default_executor(ThreadPoolExecutor(aws.CONNECTIONS))
+    return loop
 
 
 def lane_worker(owner: str, remaining: Callable[[], float]) -> LaneWorker:
@@ -48,7 +53,7 @@ def lane_worker(owner: str, remaining: Callable[[], float]) -> LaneWorker:
         jobs=job_store(settings.jobs_table),
         vault=Vault(S3ObjectStore(aws.s3(), settings.images_bucket), S3ObjectStore(aws.s3(), settings.metadata_bucket)),
         dead_letters=SqsQueue(aws.sqs(), settings.dead_letter_queue_url),
-        clock=SystemClock(),
+        clock=_CLOCK,
         log=log_event,
         uniform=random.SystemRandom().uniform,
         remaining=remaining,
@@ -87,9 +92,9 @@ def _image_api() -> ImageApi:
     return PROVIDERS[account.provider](
         http=_http(),
         base_url=settings.provider_urls.get(account.name, account.base_url).rstrip("/"),
-        key=_provider_key(settings.provider_secrets[account.name], int(time.monotonic() // KEY_SECONDS)),
+        key=_provider_key(settings.provider_secrets[account.name], int(_CLOCK.monotonic() // KEY_SECONDS)),
         model=_model(),
-        monotonic=time.monotonic,
+        monotonic=_CLOCK.monotonic,
     )
 
 

@@ -35,7 +35,7 @@ def set_key(
     if as_json:
         print_json({"account": account})
         return
-    stderr.print(f"Stored the key of {account}. Workers take it up within five minutes.", markup=False)
+    stderr.print(f"Stored the key of {account}. Workers take it up within a minute.", markup=False)
 
 
 def is_interactive() -> bool:

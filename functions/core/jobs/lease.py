@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from functions.core.jobs import lifecycle
-from functions.core.ports import Clock, JobStore, Visibility
+from functions.core.ports import Clock, EventLog, JobStore, Visibility
 from functions.core.writes import StaleWriteError
 
 HEARTBEATS_PER_LEASE = 12
@@ -31,6 +32,7 @@ class Leases:
     jobs: JobStore
     messages: Visibility
     clock: Clock
+    log: EventLog
     lease_seconds: int
     _held: dict[str, _Held] = field(default_factory=dict)
 
@@ -57,23 +59,33 @@ class Leases:
                 del self._held[job_id]
 
     async def beat(self) -> None:
-        """Go on extending the leases until cancelled."""
+        """Go on extending the leases until cancelled. A heartbeat that fails is followed by the next one."""
         while True:
             await self.clock.sleep(self.lease_seconds / HEARTBEATS_PER_LEASE)
             held = dict(self._held)
             await asyncio.gather(*(self._extend(job_id, one) for job_id, one in held.items()))
             alive = {one.receipt: math.ceil(self.lease_seconds) for one in held.values() if not one.lost}
             if alive:
-                await asyncio.to_thread(self.messages.change_visibility, alive)
+                await self._try(partial(self.messages.change_visibility, alive))
 
     async def _extend(self, job_id: str, held: _Held) -> None:
         write = lifecycle.heartbeat(held.fence, self.clock.now_ms(), self.lease_seconds * 1000)
         try:
-            await asyncio.to_thread(self.jobs.write, job_id, write)
-        except StaleWriteError:
-            if self._held.get(job_id) is held:
+            await self._try(partial(self.jobs.write, job_id, write))
+        except StaleWriteError as stale:
+            # With our fencing token it is our own last write that was first, and nobody has robbed us.
+            robbed = stale.record.get("attempt_count") != held.fence
+            if robbed and self._held.get(job_id) is held:
                 held.lost = True
                 held.task.cancel()
+
+    async def _try(self, call: Callable[[], object]) -> None:
+        try:
+            await asyncio.to_thread(call)
+        except StaleWriteError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is: the lease outlives eleven of these
+            self.log("heartbeat_failed", error=type(error).__name__)
 
 
 class LeaseLostError(Exception):

@@ -137,7 +137,7 @@ def announce(fence: int, now_ms: int) -> Write:
         name="announce",
         when=AllOf((_owned(fence), Missing("stage"))),
         sets={"stage": Stage.SUBMITTING, "submitting_at": now_ms, "updated_at": timestamp(now_ms)},
-        removes=("idle_claims", "last_response_code"),
+        removes=("idle_claims", "last_response_code", "waiting_since", *_LAST_ERROR),
     )
 
 
@@ -156,7 +156,12 @@ def doubt(fence: int, fault: Fault, now_ms: int) -> Write:
     return Write(
         name="doubt",
         when=_owned(fence),
-        sets={"lease_expires_at": now_ms, "updated_at": timestamp(now_ms), **_fault(fault)},
+        sets={
+            "lease_expires_at": now_ms,
+            "waiting_since": now_ms,
+            "updated_at": timestamp(now_ms),
+            **_fault(fault),
+        },
     )
 
 
@@ -171,7 +176,7 @@ def accept(fence: int, *, reference: str, response_code: int, now_ms: int) -> Wr
             "last_response_code": response_code,
             "updated_at": timestamp(now_ms),
         },
-        removes=("idle_claims",),
+        removes=("idle_claims", "waiting_since"),
     )
 
 
@@ -180,12 +185,16 @@ def heartbeat(fence: int, now_ms: int, lease_ms: int) -> Write:
     return Write(name="heartbeat", when=_owned(fence), sets={"lease_expires_at": now_ms + lease_ms})
 
 
-def leave(fence: int, now_ms: int) -> Write:
+def leave(fence: int, job: Job, now_ms: int) -> Write:
     """The owner stops before the outcome is known: the next one may take over at once. By the owner; spends no try."""
     return Write(
         name="leave",
         when=_owned(fence),
-        sets={"lease_expires_at": now_ms, "updated_at": timestamp(now_ms)},
+        sets={
+            "lease_expires_at": now_ms,
+            "waiting_since": job.waiting_since or now_ms,
+            "updated_at": timestamp(now_ms),
+        },
         removes=("idle_claims",),
     )
 
@@ -204,7 +213,7 @@ def give_back(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
             "updated_at": timestamp(now_ms),
             **_fault(fault),
         },
-        removes=(*_OPEN_ATTEMPT, "idle_claims", *_closed_stage(fault)),
+        removes=(*_OPEN_ATTEMPT, "idle_claims", "waiting_since", *_closed_stage(fault)),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from functions.core.catalog import Account
@@ -27,7 +28,7 @@ from functions.core.writes import (
 )
 
 HORIZON_SECONDS = 30.0
-"""How far ahead bulk work may reserve: a worker waits this long for its slots at most."""
+"""How far ahead a reservation may begin; its last slot may lie as far again behind its first."""
 
 _MOST_ATTEMPTS = 5  # each lost race means that another worker got its slots
 
@@ -39,18 +40,18 @@ def account_record(account: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Calls per minute. `stored` is false while the account's record leaves it to the catalog."""
+    """Calls per minute, as exact as it is stored. `stored` is false while the record leaves it to the catalog."""
 
-    per_minute: int
+    per_minute: int | Decimal
     stored: bool
 
     def fitting(self, seconds: float) -> int:
         """How many calls fit into so much time."""
-        return int(self.per_minute * seconds / 60)
+        return int(float(self.per_minute) * seconds / 60)
 
     def spacing_us(self, calls: int) -> int:
         """Microseconds that so many calls take up."""
-        return round(calls * 60_000_000 / self.per_minute)
+        return round(calls * 60_000_000 / float(self.per_minute))
 
 
 def reserve_ahead(rate: Rate, calls: int, now_us: int) -> Write:
@@ -102,6 +103,9 @@ class Bucket:
     def reserve(self, calls: int, now_us: int) -> Reservation:
         """Reserve slots for as many of the calls as fit before the horizon."""
         for _ in range(_MOST_ATTEMPTS):
+            if self._rate.per_minute <= 0:
+                self._rate = self._catalog_rate  # the next reservation meets the stored one again
+                return Reservation((), HORIZON_SECONDS)
             fitting = max(1, min(calls, self._rate.fitting(HORIZON_SECONDS)))
             form = reserve_ahead if self._arrival_us > now_us else reserve_now
             try:
@@ -117,7 +121,7 @@ class Bucket:
 
     def _learn(self, record: Mapping[str, Any]) -> None:
         stored = record.get("rate_per_minute")
-        self._rate = self._catalog_rate if stored is None else Rate(int(stored), stored=True)
+        self._rate = self._catalog_rate if stored is None else Rate(stored, stored=True)
         self._arrival_us = int(record.get("arrival_us", 0))
 
 

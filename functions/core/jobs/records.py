@@ -58,8 +58,9 @@ class Picture:
 class Job:
     """One picture to be made, as the jobs table holds it.
 
-    Times are ISO-8601 in UTC; `lease_expires_at` and `submitting_at` are epoch milliseconds; `latency_ms` runs from the
-    paid call to the stored picture; `batch_id` is the batch that pays, `batches` all that want the picture.
+    Times are ISO-8601 in UTC, but epoch milliseconds in `lease_expires_at`, `submitting_at` and `waiting_since` (when
+    it was first seen that the outcome of a call is open). `latency_ms` runs from the paid call to the stored picture;
+    `batch_id` is the batch that pays, `batches` all that want the picture.
     """
 
     job_id: str
@@ -77,6 +78,7 @@ class Job:
     owner: str = ""
     lease_expires_at: int = 0
     submitting_at: int = 0
+    waiting_since: int = 0
     reference: str = ""
     last_response_code: int | None = None
     error_class: ErrorClass | None = None
@@ -101,6 +103,7 @@ _INTEGERS = (
     "idle_claims",
     "lease_expires_at",
     "submitting_at",
+    "waiting_since",
     "last_response_code",
     "width",
     "height",

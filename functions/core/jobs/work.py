@@ -6,21 +6,25 @@ A message is a doorbell that names a job. Its slot comes before the claim, so wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from functions.core.jobs import lifecycle
-from functions.core.jobs.attempt import Attempt, Finished, Later, Outcome, Services
+from functions.core.jobs.attempt import STORE_SECONDS, Attempt, Finished, Later, Outcome, Services
 from functions.core.jobs.lease import LeaseLostError, Leases
-from functions.core.jobs.pacing import Bucket
+from functions.core.jobs.pacing import Bucket, Reservation
 from functions.core.jobs.records import Job, State, job_from_record
 from functions.core.messages import Doorbell
 from functions.core.ports import Visibility
 from functions.core.writes import StaleWriteError
 
-STORE_SECONDS = 15.0
-"""What checking, storing and writing down a picture may take after the provider's time is up."""
+AFTER_A_FAULT_SECONDS = 5.0
+"""How long a message waits when AWS itself failed before its job was claimed."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,93 +47,109 @@ class LaneWorker:
     lease_seconds: int
 
     async def work(self, deliveries: Sequence[Delivery]) -> tuple[str, ...]:
-        """Work on every delivery; returns the ids of the messages that must come back."""
-        await asyncio.to_thread(
-            self.messages.change_visibility, {delivery.receipt: self.lease_seconds for delivery in deliveries}
-        )
-        now_us = self.services.clock.now_ms() * 1000
-        reservation = await asyncio.to_thread(self.bucket.reserve, len(deliveries), now_us)
-        leases = Leases(self.services.jobs, self.messages, self.services.clock, self.lease_seconds)
+        """Work on every delivery; returns the ids of the messages that must come back.
+
+        Whatever goes wrong with one delivery, the others are worked on to their end: none is left behind half done.
+        """
+        await self._hide({delivery: float(self.lease_seconds) for delivery in deliveries})
+        reservation = await self._reserve(len(deliveries))
+        served = list(zip(deliveries, reservation.slots_us, strict=False))
+        leases = Leases(self.services.jobs, self.messages, self.services.clock, self.services.log, self.lease_seconds)
         heart = asyncio.create_task(leases.beat())
         try:
-            served = deliveries[: len(reservation.slots_us)]
-            outcomes: list[Outcome] = list(
-                await asyncio.gather(
-                    *(
-                        self._one(delivery, slot, leases)
-                        for delivery, slot in zip(served, reservation.slots_us, strict=True)
-                    )
-                )
-            )
+            async with asyncio.TaskGroup() as group:
+                tasks = {one: group.create_task(self._one(one, slot, leases)) for one, slot in served}
         finally:
             heart.cancel()
             with suppress(asyncio.CancelledError):
                 await heart
-        outcomes += [Later(reservation.wait_seconds)] * (len(deliveries) - len(served))
-        return await self._return(dict(zip(deliveries, outcomes, strict=True)))
-
-    async def _return(self, outcomes: Mapping[Delivery, Outcome]) -> tuple[str, ...]:
-        waits = {delivery: outcome.seconds for delivery, outcome in outcomes.items() if isinstance(outcome, Later)}
-        if waits:
-            seconds = {delivery.receipt: round(wait) for delivery, wait in waits.items()}
-            await asyncio.to_thread(self.messages.change_visibility, seconds)
+        outcomes = {one: tasks[one].result() if one in tasks else Later(reservation.wait_seconds) for one in deliveries}
+        waits = {one: outcome.seconds for one, outcome in outcomes.items() if isinstance(outcome, Later)}
+        await self._hide(waits)
         return tuple(delivery.message_id for delivery in waits)
 
+    async def _hide(self, seconds: Mapping[Delivery, float]) -> None:
+        """Let messages reappear after so many seconds. If SQS refuses, they do so after their queue's own time."""
+        if not seconds:
+            return
+        whole = {delivery.receipt: math.ceil(wait) for delivery, wait in seconds.items()}
+        try:
+            await asyncio.to_thread(self.messages.change_visibility, whole)
+        except Exception as error:  # noqa: BLE001  # a delay is lost, and nothing else
+            self.services.log("visibility_unchanged", error=type(error).__name__)
+
+    async def _reserve(self, calls: int) -> Reservation:
+        try:
+            return await asyncio.to_thread(self.bucket.reserve, calls, self.services.clock.now_ms() * 1000)
+        except Exception as error:  # noqa: BLE001  # nothing was claimed yet: all of it comes back
+            self.services.log("no_slots", error=type(error).__name__)
+            return Reservation((), AFTER_A_FAULT_SECONDS)
+
     async def _one(self, delivery: Delivery, slot_us: int, leases: Leases) -> Outcome:
-        clock = self.services.clock
+        clock, job_id = self.services.clock, delivery.doorbell.job_id
         await clock.sleep(max(0.0, slot_us / 1_000_000 - clock.now_ms() / 1000))
         if self.services.remaining() < self.services.model.timeout_seconds + STORE_SECONDS:
             return Later(0)
-        job_id = delivery.doorbell.job_id
         announced_at = clock.monotonic()
+        claim = await self._guarded(job_id, AFTER_A_FAULT_SECONDS, self._claim(job_id))
+        if not isinstance(claim, _Claim):
+            return claim
+        attempt = self._attempt(claim, announced_at, delivery.receipt, leases)
+        return await self._guarded(job_id, self.lease_seconds, attempt)
+
+    async def _attempt(self, claim: _Claim, announced_at: float, receipt: str, leases: Leases) -> Outcome:
+        job = claim.job
         try:
-            job, announced = await self._claim(job_id)
-        except _NotClaimed as refusal:
-            return refusal.outcome
-        attempt = Attempt(self.services, job)
-        try:
-            async with leases.hold(job_id, delivery.receipt, job.attempt_count):
-                return await (attempt.first(announced_at) if announced else attempt.again())
+            async with leases.hold(job.job_id, receipt, job.attempt_count):
+                attempt = Attempt(self.services, job)
+                return await (attempt.first(announced_at) if claim.announced else attempt.again())
         except (StaleWriteError, LeaseLostError):
-            self.services.log("lease_lost", job_id=job_id, attempt=job.attempt_count, model=job.model)
-            return Later(self.lease_seconds)
-        # One job's surprise must not end the others' paid calls: the lease runs out and the next owner looks.
-        except Exception as error:  # noqa: BLE001  # see above
-            self.services.log("attempt_broke", job_id=job_id, attempt=job.attempt_count, error=type(error).__name__)
+            self.services.log("lease_lost", job_id=job.job_id, attempt=job.attempt_count, model=job.model)
             return Later(self.lease_seconds)
 
-    async def _claim(self, job_id: str) -> tuple[Job, bool]:
-        """Claim the job; also whether the claim announced its paid call."""
+    async def _guarded(self, job_id: str, seconds: float, step: Awaitable[_T]) -> _T | Later:
+        """Await a step. One job's surprise must not end the others' paid calls: its message comes back."""
+        try:
+            return await step
+        except Exception as error:  # noqa: BLE001  # see above; what is claimed is looked at when its lease is over
+            model = self.services.model.name
+            self.services.log("attempt_broke", job_id=job_id, model=model, error=type(error).__name__)
+            return Later(seconds)
+
+    async def _claim(self, job_id: str) -> _Claim | Outcome:
+        """Claim the job, unless it is somebody else's or needs no work."""
         jobs, lease_ms = self.services.jobs, self.lease_seconds * 1000
         try:
             fresh = lifecycle.claim_to_submit(self.owner, self.services.clock.now_ms(), lease_ms)
-            return await asyncio.to_thread(jobs.write, job_id, fresh), True
+            return _Claim(await asyncio.to_thread(jobs.write, job_id, fresh), announced=True)
         except StaleWriteError as stale:
-            seen = self._claimable(job_id, stale)
+            seen = self._seen(job_id, stale)
+        if not isinstance(seen, Job):
+            return seen
         try:
             again = lifecycle.claim_to_look(seen, self.owner, self.services.clock.now_ms(), lease_ms)
-            return await asyncio.to_thread(jobs.write, job_id, again), False
+            return _Claim(await asyncio.to_thread(jobs.write, job_id, again), announced=False)
         except StaleWriteError as stale:
-            self._claimable(job_id, stale)
-            raise _NotClaimed(Later(1)) from None
+            seen = self._seen(job_id, stale)
+            return Later(1) if isinstance(seen, Job) else seen
 
-    def _claimable(self, job_id: str, stale: StaleWriteError) -> Job:
-        """The job as it is, if it may be claimed."""
+    def _seen(self, job_id: str, stale: StaleWriteError) -> Job | Outcome:
+        """The job as it is if it may be claimed, else what becomes of the message."""
         if not stale.record:
             self.services.log("unknown_job", job_id=job_id)
-            raise _NotClaimed(Finished())
+            return Finished()
         job = job_from_record(stale.record)
         if job.state.ended or job.state is State.HELD:
-            raise _NotClaimed(Finished())
+            return Finished()
         now_ms = self.services.clock.now_ms()
         if not lifecycle.claimable(job, now_ms):
-            raise _NotClaimed(Later((job.lease_expires_at - now_ms) / 1000 + 1))
+            return Later((job.lease_expires_at - now_ms) / 1000 + 1)
         return job
 
 
-class _NotClaimed(Exception):  # noqa: N818  # no error: somebody else's job, or one that needs no work
-    """Raised when there is nothing to do for a message now."""
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A claimed job, and whether the claim announced its paid call."""
 
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome)
-        self.outcome = outcome
+    job: Job
+    announced: bool

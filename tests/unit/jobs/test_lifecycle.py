@@ -47,7 +47,7 @@ def owner_writes(fence: int, job: Job) -> dict[str, Write]:
         "accept": lifecycle.accept(fence, reference="r", response_code=200, now_ms=1),
         "doubt": lifecycle.doubt(fence, BUSY, 1),
         "heartbeat": lifecycle.heartbeat(fence, 1, LEASE_MS),
-        "leave": lifecycle.leave(fence, 1),
+        "leave": lifecycle.leave(fence, job, 1),
         "give_back": lifecycle.give_back(fence, job, BUSY, 1),
         "succeed": succeed(fence),
         "fail": lifecycle.fail(fence, job, BUSY, cost_usd=Decimal(0), now_ms=1),

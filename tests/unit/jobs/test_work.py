@@ -13,7 +13,13 @@ import pytest
 from functions.core.errors import ErrorClass, Fault, StorageError
 from functions.core.input.identity import PictureSpec
 from functions.core.jobs import lifecycle
-from functions.core.jobs.attempt import FETCHES, LOOK_AGAIN_SECONDS, OPEN_PATIENCE_SECONDS, PATIENCE_SECONDS
+from functions.core.jobs.attempt import (
+    ANSWERED_SETTLES_SECONDS,
+    FETCHES,
+    LOOK_AGAIN_SECONDS,
+    OPEN_PATIENCE_SECONDS,
+    PATIENCE_SECONDS,
+)
 from functions.core.jobs.pacing import HORIZON_SECONDS
 from functions.core.jobs.records import Job, Stage, State
 from functions.core.jobs.retry import MAX_TRIES
@@ -115,6 +121,12 @@ def test_nothing_is_started_that_the_invocation_has_no_time_for() -> None:
     assert lane.job().attempt_count == 0
 
 
+def test_a_refused_key_is_tried_once_more_when_a_new_one_may_have_been_read() -> None:
+    lane = Lane(api=ScriptedApi(submits=[Refused(Fault(ErrorClass.AUTH, "HTTP 401", 401))]))
+    assert run(lane.until_gone()) == 2
+    assert lane.job().state is State.SUCCESS
+
+
 def test_a_refusal_is_retried_after_its_backoff_and_spends_a_try() -> None:
     lane = Lane(api=ScriptedApi(submits=[THROTTLED]))
     assert run(lane.deliver()) == {JOB}
@@ -140,7 +152,7 @@ def test_the_last_try_fails_the_job_and_leaves_a_dead_letter() -> None:
     }
 
 
-@pytest.mark.parametrize("error_class", [ErrorClass.INVALID, ErrorClass.MODERATED, ErrorClass.AUTH, ErrorClass.FUNDS])
+@pytest.mark.parametrize("error_class", [ErrorClass.INVALID, ErrorClass.MODERATED, ErrorClass.FUNDS])
 def test_what_another_try_cannot_mend_fails_at_once(error_class: ErrorClass) -> None:
     lane = Lane(api=ScriptedApi(submits=[Refused(Fault(error_class, "no", 400))]))
     assert run(lane.until_gone()) == 1
@@ -219,7 +231,8 @@ def test_a_held_job_was_looked_for_as_long_as_patience_lasts() -> None:
         await lane.until_gone()
         return lane.clock.monotonic()
 
-    assert PATIENCE_SECONDS <= run(seconds()) < PATIENCE_SECONDS + 2 * LOOK_AGAIN_SECONDS
+    settled = ANSWERED_SETTLES_SECONDS + MODEL.timeout_seconds
+    assert 0 <= run(seconds()) - settled - PATIENCE_SECONDS < 2 * LOOK_AGAIN_SECONDS
 
 
 def test_a_call_that_the_provider_never_saw_is_made_again_once_that_is_certain() -> None:
@@ -270,7 +283,9 @@ def test_a_worker_that_died_after_announcing_leaves_a_call_that_is_looked_for() 
     lane.jobs.write(JOB, lifecycle.claim_to_submit("dead", START_MS, LEASE_SECONDS * 1000))
     run(lane.until_gone())
     assert lane.job().state is State.SUCCESS
-    assert lane.jobs.written[:4] == ["create", "claim_to_submit", "claim_to_look", "give_back"]
+    assert lane.jobs.written[:3] == ["create", "claim_to_submit", "claim_to_look"]
+    (_, moment) = lane.api.submitted[0]
+    assert moment >= 2 * MODEL.timeout_seconds, "the dead worker's call might still have been on its way"
 
 
 def test_a_worker_that_died_after_acceptance_is_followed_by_one_that_polls() -> None:
