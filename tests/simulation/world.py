@@ -311,7 +311,7 @@ class World:
         workers = [asyncio.create_task(self._worker(name)) for name in "abc"[: self.random.randint(1, 3)]]
         healer = asyncio.create_task(self._heal())
         while self.open_jobs() and self.clock.monotonic() < GIVE_UP_SECONDS:  # noqa: ASYNC110  # it takes no time
-            await asyncio.sleep(5)
+            await asyncio.sleep(20)
         for task in (*workers, healer):
             task.cancel()
         await asyncio.gather(*workers, healer, return_exceptions=True)
@@ -323,7 +323,7 @@ class World:
             number += 1
             received = self._receive()
             if not received:
-                await asyncio.sleep(self.random.uniform(0.5, 3))
+                await asyncio.sleep(self._until_visible() + self.random.uniform(0.1, 2))
                 continue
             process = Process(self, f"{name}-{number}")
             try:
@@ -334,6 +334,11 @@ class World:
             for delivery in received:
                 if delivery.message_id not in back:
                     self.visible.pop(delivery.receipt, None)
+
+    def _until_visible(self) -> float:
+        """Seconds until a message can be received, as far as is known now."""
+        soonest = min((at for _, at in self.visible.values()), default=self.clock.monotonic() + HEAL_SECONDS)
+        return max(0.0, min(soonest - self.clock.monotonic(), HEAL_SECONDS / 10))
 
     def _receive(self) -> Sequence[Delivery]:
         now = self.clock.monotonic()
