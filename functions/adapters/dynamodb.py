@@ -134,6 +134,8 @@ class DynamoJobStore:
                     "ThrottlingError",
                     "ProvisionedThroughputExceeded",
                     "InternalServerError",
+                    "RequestLimitExceeded",
+                    "TransactionConflict",
                 ):
                     put_off.append(entry)
                 else:

@@ -20,7 +20,7 @@ class Uploaded:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Walk the object on from a record boundary. `parts` have been found so far; row and line are those of `offset`."""
+    """Walk the object on from a record boundary. row and line are those of `offset`."""
 
     batch_id: str
     key: str
@@ -28,7 +28,6 @@ class Scan:
     offset: int
     row: int
     line: int
-    parts: int
 
 
 @dataclass(frozen=True, slots=True)

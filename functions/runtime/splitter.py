@@ -56,6 +56,7 @@ def splitter() -> Splitter:
         metadata=metadata,
         jobs=jobs,
         batches=batches,
+        intake=intake,
         reports=reports,
         ringer=ringer,
         catalog=catalog,

@@ -43,6 +43,10 @@ class Reporting(Construct):
             handler="functions.reporter.handler",
             memory_mb=1024,
             timeout=_REPORTER_TIMEOUT,
+            # A recount that was asked for while another one had the batch is sent again, and may be more than the 16
+            # times after which Lambda takes it for a runaway and drops the message. Each follows a recount that ended.
+            # https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+            recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
         self.reporter.consume(self.queue.queue, batch_size=1, max_concurrency=_MAX_CONCURRENCY)
         tick = events.RuleTargetInput.from_object({"kind": "tick"})

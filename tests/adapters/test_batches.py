@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 NOW_MS = 1_790_000_000_000
 SOURCE = Source("inbox", "shop/a.csv", "v1")
-PART = Part(offset=7, end=107, first_row=1, rows=10, invalid_rows=1, requested=9)
+PART = Part(offset=7, end=107, end_line=12, first_row=1, rows=10, invalid_rows=1, requested=9)
 COUNTED = batch_changes.count({"parts_done": 1, "rows": 10, "cost_usd": Decimal("0.003")}, NOW_MS + 1)
 
 
@@ -89,7 +89,12 @@ def test_counters_add_up_and_a_closed_batch_keeps_them(store: DynamoBatchStore) 
     counts = exactly({"rows": 10, "jobs": 9, "succeeded": 9})
     closed = store.write("a-1", batch_changes.close(recounting, counts, results_key="r.csv", reason="", now_ms=NOW_MS))
     assert (closed.listing, closed.state, closed.succeeded) == (CLOSED, BatchState.COMPLETED, 9)
-    for write in (COUNTED, batch_changes.touch(NOW_MS), batch_changes.recount_again(), batch_changes.rung(NOW_MS)):
+    for write in (
+        COUNTED,
+        batch_changes.touch(NOW_MS),
+        batch_changes.recount_again(),
+        batch_changes.rung(["m-1.a"], NOW_MS),
+    ):
         with pytest.raises(StaleWriteError):
             store.write("a-1", write)
     assert store.get("a-1") == closed
@@ -129,7 +134,7 @@ def test_parts_come_in_the_order_of_the_file_with_their_problems(store: DynamoBa
     offsets = (1_000_000, 7, 20_000)
     problems = (RowProblem(3, 4, "seed", "seed 'abc' is not a whole number"),)
     for offset in offsets:
-        part = Part(offset, offset + 1, first_row=1, rows=1, invalid_rows=1, requested=0, problems=problems)
+        part = Part(offset, offset + 1, end_line=3, first_row=1, rows=1, invalid_rows=1, requested=0, problems=problems)
         assert store.add_part("a-1", part, COUNTED)
     parts = list(store.parts("a-1"))
     assert [part.offset for part in parts] == sorted(offsets)
@@ -140,7 +145,9 @@ def test_counts_of_many_writers_at_a_time_are_all_there(store: DynamoBatchStore)
     opened(store)
     with ThreadPoolExecutor(8) as threads:
         added = threads.map(
-            lambda at: store.add_part("a-1", Part(at, at + 1, at, rows=10, invalid_rows=0, requested=0), COUNTED),
+            lambda at: store.add_part(
+                "a-1", Part(at, at + 1, end_line=at, first_row=at, rows=10, invalid_rows=0, requested=0), COUNTED
+            ),
             range(20),
         )
         list(threads.map(lambda _: store.write("a-1", COUNTED), range(20)))
@@ -163,3 +170,18 @@ def test_one_recount_at_a_time_until_its_time_is_over(store: DynamoBatchStore) -
     assert store.write("a-1", batch_changes.recount_again()).recount_again
     after = store.write("a-1", batch_changes.begin_recount(NOW_MS + 660_000, NOW_MS + 999_000))
     assert not after.recount_again
+
+
+def test_ringing_is_noted_for_each_model_whatever_its_name(store: DynamoBatchStore) -> None:
+    opened(store)
+    assert store.write("a-1", batch_changes.rung(["flux-1.1/pro", "other"], NOW_MS)).rung
+    store.write("a-1", batch_changes.ring_again("third", NOW_MS, NOW_MS))
+    with pytest.raises(StaleWriteError):
+        store.write("a-1", batch_changes.ring_again("flux-1.1/pro", NOW_MS + 5, NOW_MS - 1))
+    store.write("a-1", batch_changes.ring_again("flux-1.1/pro", NOW_MS + 5, NOW_MS))
+
+
+def test_a_batch_says_that_it_waits_for_a_lane_until_that_is_back(store: DynamoBatchStore) -> None:
+    opened(store)
+    assert "'gone'" in store.write("a-1", batch_changes.wait_for_lane("gone")).reason
+    assert store.write("a-1", batch_changes.lane_is_back("gone")).reason == ""

@@ -208,3 +208,20 @@ def test_of_many_writes_those_that_do_not_hold_are_returned_as_they_are_stored(j
     assert {job.state for job in refused.values()} == {State.FAILED}
     stored = jobs.get_many(list(created), consistent=True)
     assert {job_id for job_id, job in stored.items() if "b" in job.batches} == set(created) - set(ended)
+
+
+class PuttingOff:
+    """A client that puts an insert off once, for one reason after another."""
+
+    def __init__(self, *codes: str) -> None:
+        self.codes = list(codes)
+
+    def batch_execute_statement(self, Statements: list[Any]) -> dict[str, Any]:  # noqa: N803  # boto3's name
+        error = {"Error": {"Code": self.codes.pop(0), "Message": ""}} if self.codes else {}
+        return {"Responses": [error] * len(Statements)}
+
+
+def test_inserts_that_dynamodb_puts_off_are_sent_again() -> None:
+    client: Any = PuttingOff("ThrottlingError", "RequestLimitExceeded", "TransactionConflict")
+    assert DynamoJobStore(Table(client, "jobs", "job_id")).create_many(dict([create(1)])) == frozenset()
+    assert client.codes == []

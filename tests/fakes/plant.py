@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote_plus
 
-from functions.core.batches.chunking import Chunker
+from functions.core.batches.chunking import JOBS_OF_A_PART, Chunker
 from functions.core.batches.counting import Change
 from functions.core.batches.intake import Splitter
 from functions.core.batches.records import Batch
@@ -118,6 +118,8 @@ class Plant:
     """Everything, wired up."""
 
     chunk_rows: int = 5000
+    part_jobs: int = JOBS_OF_A_PART
+    lanes: tuple[str, ...] = (MODEL,)
     catalog: Catalog = field(default_factory=lambda: parse_catalog(CATALOG))
     inbox: MemoryObjects = field(default_factory=MemoryObjects)
     metadata: MemoryObjects = field(default_factory=MemoryObjects)
@@ -135,10 +137,12 @@ class Plant:
         jobs, batches, metadata = guard(self.jobs), guard(self.batches), guard(self.metadata)
         inbox, intake, reports = guard(self.inbox), guard(self.intake), guard(self.reports)
         shared: dict[str, Any] = {"batches": batches, "metadata": metadata, "clock": self.clock, "log": self.log}
-        ringer = Ringer(jobs=jobs, intake=intake, lanes=lanes_of(self.catalog, {MODEL: guard(self.lane)}), **shared)
+        lanes = lanes_of(self.catalog, dict.fromkeys(self.lanes, guard(self.lane)))
+        ringer = Ringer(jobs=jobs, intake=intake, lanes=lanes, **shared)
         reading: dict[str, Any] = {"inbox": inbox, "reports": reports, "catalog": self.catalog, **shared}
         scanner = Scanner(inbox_name="inbox", intake=intake, chunk_rows=self.chunk_rows, **reading)
-        self.splitter = Splitter(scanner, Chunker(jobs=jobs, ringer=ringer, **reading), ringer)
+        chunker = Chunker(jobs=jobs, intake=intake, ringer=ringer, part_jobs=self.part_jobs, **reading)
+        self.splitter = Splitter(scanner, chunker, ringer)
         self.tracker = Tracker(batches=batches, reports=reports, clock=self.clock)
         self.reporter = Reporter(
             jobs=jobs,

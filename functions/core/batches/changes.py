@@ -5,10 +5,14 @@ Each value is a conditional `Write`, as for jobs.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from decimal import Decimal
 
 from functions.core.batches.counting import Counts
 from functions.core.batches.records import BATCH_ITEM, CLOSED, OPEN, Batch, BatchState, Source
+from functions.core.input.errors import REASON_LIMIT
+from functions.core.input.text import clip
 from functions.core.jobs.records import timestamp
 from functions.core.writes import AllOf, AnyOf, AtMost, Condition, Missing, Value, Write, equals
 
@@ -53,14 +57,23 @@ def reject(reason: str, now_ms: int) -> Write:
     """The file cannot be used. While nothing was made of it."""
     return Write(
         name="reject",
-        when=AllOf((_IS_SCANNING, Missing("parts_done"))),
+        when=AllOf((_IS_OPEN, Missing("parts_done"))),
         sets={
             "listing": CLOSED,
             "state": BatchState.REJECTED,
-            "reason": reason,
+            "reason": clip(reason, REASON_LIMIT),
             "updated_at": timestamp(now_ms),
             "finished_at": timestamp(now_ms),
         },
+    )
+
+
+def cut_short(reason: str, now_ms: int) -> Write:
+    """The rest of the file cannot be used: the batch ends with what was made of it, and then says why."""
+    return Write(
+        name="cut_short",
+        when=_IS_OPEN,
+        sets={"cut_short": True, "reason": clip(reason, REASON_LIMIT), "updated_at": timestamp(now_ms)},
     )
 
 
@@ -69,14 +82,14 @@ def touch(now_ms: int) -> Write:
     return Write(name="touch", when=_IS_OPEN, sets={"updated_at": timestamp(now_ms)})
 
 
-def scanned(parts: int, now_ms: int) -> Write:
-    """The scan has seen the end of the file, which has so many parts."""
+def scanned(rows: int, now_ms: int) -> Write:
+    """The scan has seen the end of the file, which has so many rows."""
     return Write(
         name="scanned",
         when=_IS_SCANNING,
         sets={
             "scanned": True,
-            "parts_expected": parts,
+            "rows_expected": rows,
             "state": BatchState.RUNNING,
             "updated_at": timestamp(now_ms),
         },
@@ -141,17 +154,16 @@ def close(batch: Batch, counts: Counts, *, results_key: str, reason: str, now_ms
 
     With a reason the batch ends as rejected: a part of its rows could not be read in its time.
     """
+    same_parts = equals("parts_done", batch.parts_done) if batch.parts_done else Missing("parts_done")
     return Write(
         name="close",
-        when=AllOf((_counting(batch.recount_until), equals("parts_done", batch.parts_done)))
-        if batch.parts_done
-        else _counting(batch.recount_until),
+        when=AllOf((_counting(batch.recount_until), same_parts)),
         sets={
             **_numbers(counts),
             "listing": CLOSED,
             "state": BatchState.REJECTED if reason else BatchState.COMPLETED,
             "results_key": results_key,
-            "reason": reason,
+            "reason": clip(reason, REASON_LIMIT),
             "updated_at": timestamp(now_ms),
             "finished_at": timestamp(now_ms),
         },
@@ -159,15 +171,41 @@ def close(batch: Batch, counts: Counts, *, results_key: str, reason: str, now_ms
     )
 
 
-def rung(now_ms: int) -> Write:
-    """Somebody rings the batch's jobs."""
-    return Write(name="rung", when=_IS_OPEN, sets={"rung_at": now_ms})
+def rung(models: Iterable[str], now_ms: int) -> Write:
+    """Somebody rings the batch's jobs of these models."""
+    return Write(name="rung", when=_IS_OPEN, sets={"rung": True, **{_rung_at(model): now_ms for model in models}})
 
 
-def ring_again(now_ms: int, silent_since_ms: int) -> Write:
-    """Somebody is about to ring the batch's jobs, if there was no sign of anybody doing so for long enough."""
-    silent = AnyOf((Missing("rung_at"), AtMost("rung_at", silent_since_ms)))
-    return Write(name="ring_again", when=AllOf((_IS_OPEN, silent)), sets={"rung_at": now_ms})
+def ring_again(model: str, now_ms: int, silent_since_ms: int) -> Write:
+    """Somebody is about to ring the jobs of a model, if there was no sign of anybody doing so for long enough."""
+    at = _rung_at(model)
+    silent = AnyOf((Missing(at), AtMost(at, silent_since_ms)))
+    return Write(name="ring_again", when=AllOf((_IS_OPEN, silent)), sets={at: now_ms})
+
+
+def wait_for_lane(model: str) -> Write:
+    """Jobs of the batch cannot be rung, since a deploy took their model's lane away; unless more stands in its way."""
+    return Write(name="wait_for_lane", when=AllOf((_IS_OPEN, Missing("reason"))), sets={"reason": no_lane(model)})
+
+
+def lane_is_back(model: str) -> Write:
+    """The lane that the batch waited for is there again."""
+    return Write(name="lane_is_back", when=AllOf((_IS_OPEN, equals("reason", no_lane(model)))), removes=("reason",))
+
+
+def no_lane(model: str) -> str:
+    """What stands in the way of a batch whose jobs have no lane."""
+    return (
+        f"Its jobs of the model {model!r} wait: no lane works for that model. Enable it again; they expire otherwise."
+    )
+
+
+def _rung_at(model: str) -> str:
+    """The attribute with the last sign that somebody rings the jobs of a model, in epoch milliseconds.
+
+    Of the characters that the placeholders of an update expression may have.
+    """
+    return "rung_at_" + re.sub(r"[^0-9A-Za-z]", "_", model)
 
 
 def _counting(until_ms: int) -> Condition:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from functions.core.batches import changes as batch_changes
@@ -12,6 +12,7 @@ from functions.core.batches.asking import ask
 from functions.core.batches.counting import COUNTED_SECONDS, Counts, add_to
 from functions.core.batches.manifest import ManifestPart, Row
 from functions.core.batches.records import Batch, BatchStore, Part, RowProblem
+from functions.core.batches.refusing import UNUSABLE, give_up
 from functions.core.batches.ringing import Ringer
 from functions.core.batches.sheet import open_sheet
 from functions.core.catalog import Catalog
@@ -26,25 +27,35 @@ from functions.core.writes import StaleWriteError
 PROBLEMS_KEPT = 20
 """Problems of a part that its record shows; the results show all."""
 
+JOBS_OF_A_PART = 10_000
+"""Pictures that a part may ask for: some 5,000 rows with a hundred variants each take longer than an invocation may."""
+
 _JOBS_AT_A_TIME = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunker:
-    """Makes the parts of a batch. The record of a part is written once, after all that it speaks of is there."""
+    """Makes the parts of a batch. The record of a part is written once, after all that it speaks of is there.
+
+    A part ends after the row that brings it to `part_jobs` pictures.
+    """
 
     inbox: ObjectStore
     metadata: ObjectStore
     jobs: JobStore
     batches: BatchStore
+    intake: Queue
     reports: Queue
     ringer: Ringer
     catalog: Catalog
     clock: Clock
     log: EventLog
+    part_jobs: int = JOBS_OF_A_PART
 
     def split(self, chunk: Chunk) -> None:
         """Make a chunk's part unless it is there, and see that its jobs are rung.
+
+        A part may end before its chunk does: what is left is a chunk of its own, which the part's record begins.
 
         Raises:
             RestlessJobError: when jobs could not be joined for now.
@@ -54,33 +65,46 @@ class Chunker:
             return
         part = self.batches.get_part(batch.batch_id, chunk.offset)
         waits = True
-        if part is None:
-            waits = self._make(batch, chunk)
-        elif part.first_row == 1 and not batch.rung_at:  # an earlier run died between the two
+        if part is not None and part.first_row == 1 and not batch.rung:  # an earlier run died between the two
             self.ringer.start(batch, part, manifest.load(self.metadata, batch.batch_id, part.offset), None)
+        while part is not None and part.end < chunk.end:
+            chunk = _after(part, chunk)
+            part = self.batches.get_part(batch.batch_id, chunk.offset)
+        if part is None:
+            try:
+                waits = self._make(batch, chunk)
+            except UNUSABLE as error:
+                give_up(
+                    batch.batch_id, error, batches=self.batches, reports=self.reports, clock=self.clock, log=self.log
+                )
+                return
         self._close_if_finished(batch.batch_id, COUNTED_SECONDS if waits else 0)
 
     def _make(self, batch: Batch, chunk: Chunk) -> bool:
-        """Make a part; whether any of its jobs is not done."""
+        """Make a part, and send the rest of its chunk; whether any of its jobs is not done."""
         sheet = open_sheet(self.inbox, batch, self.catalog)
         gathered = _Gathered(self.jobs, batch.batch_id, self.clock)
-        gathered.take(sheet.plan(self.inbox, batch, Place(chunk.offset, chunk.row, chunk.line), chunk.end))
+        start = Place(chunk.offset, chunk.row, chunk.line)
+        after = gathered.take(sheet.plan(self.inbox, batch, start, chunk.end), start, self.part_jobs)
         content = ManifestPart(sheet.table.header.names, sheet.bom, tuple(gathered.rows))
         manifest.store(self.metadata, batch.batch_id, chunk.offset, content)
         part = Part(
             offset=chunk.offset,
-            end=chunk.end,
+            end=after.offset,
+            end_line=after.line,
             first_row=chunk.row,
             rows=len(gathered.rows),
             invalid_rows=sum(not row.job_ids for row in gathered.rows),
-            requested=sum(len(row.job_ids) for row in gathered.rows),
+            requested=gathered.requested,
             problems=tuple(gathered.problems),
         )
         counted = batch_changes.count(_counts(part, gathered), self.clock.now_ms())
         try:
-            self.batches.add_part(batch.batch_id, part, counted)
+            added = self.batches.add_part(batch.batch_id, part, counted)
         except StaleWriteError:
             return False  # the batch was closed meanwhile: it waits for nothing any more
+        if added and part.end < chunk.end:
+            self.intake.send([dump(_after(part, chunk))])
         self.log("part_made", batch_id=batch.batch_id, part=part.offset, rows=part.rows, requested=part.requested)
         if part.first_row == 1:
             self.ringer.start(batch, part, content, frozenset(gathered.waiting))
@@ -98,6 +122,7 @@ class _Gathered:
 
     def __init__(self, jobs: JobStore, batch_id: str, clock: Clock) -> None:
         self.rows: list[Row] = []
+        self.requested = 0
         self.problems: list[RowProblem] = []
         self.waiting: set[str] = set()
         self.paid: set[str] = set()
@@ -105,11 +130,14 @@ class _Gathered:
         self._jobs, self._batch_id, self._clock = jobs, batch_id, clock
         self._asked: set[str] = set()
 
-    def take(self, planned: Iterable[PlannedRow]) -> None:
-        """Keep the rows and ask for their jobs."""
+    def take(self, planned: Iterable[tuple[PlannedRow, Place]], start: Place, most: int) -> Place:
+        """Keep the rows and ask for their jobs, until there are so many; where the row after them begins."""
+        after = start
         specs: dict[str, PictureSpec] = {}
-        for row in planned:
+        for row, following in planned:
             ids = tuple(job_id(spec) for spec in row.jobs)
+            after = following
+            self.requested += len(ids)
             self.rows.append(_manifest_row(row, ids))
             room = PROBLEMS_KEPT - len(self.problems)
             self.problems += [RowProblem(row.row, one.line, one.column, one.message) for one in row.problems[:room]]
@@ -118,14 +146,22 @@ class _Gathered:
             if len(specs) >= _JOBS_AT_A_TIME:
                 self._ask(specs)
                 specs = {}
+            if self.requested >= most:
+                break
         if specs:
             self._ask(specs)
+        return after
 
     def _ask(self, specs: dict[str, PictureSpec]) -> None:
         answer = ask(self._jobs, self._batch_id, specs, self._clock.now_ms())
         self.waiting |= answer.waiting
         self.paid |= answer.paid
         add_to(self.met_ended, answer.met_ended)
+
+
+def _after(part: Part, chunk: Chunk) -> Chunk:
+    """What a part leaves of its chunk."""
+    return replace(chunk, offset=part.end, row=part.first_row + part.rows, line=part.end_line)
 
 
 def _manifest_row(row: PlannedRow, job_ids: tuple[str, ...]) -> Row:

@@ -1,8 +1,8 @@
 """What happens to the messages of the intake queue: an upload is scanned, cut into chunks, and its jobs are rung.
 
     Uploaded ──► Scan ─┬► Chunk ─┬► doorbells of the first jobs
-                  ▲    ├► Chunk  └► Ring ─► a slice of doorbells, then Ring again
-                  └────┘
+                  ▲    ├► Chunk  ├► Ring ─► a slice of doorbells, then Ring again
+                  └────┘         └► Chunk, of the rows that were too many pictures
 Each step may run twice, or die anywhere and run again, and changes nothing by it.
 """
 

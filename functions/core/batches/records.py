@@ -52,8 +52,9 @@ class Batch:
     recipe_text and chunk_rows are frozen when the batch is opened, so that a part that is made again is the same part.
     Times are ISO-8601 in UTC. updated_at: the last progress; checked_at: when somebody last looked whether it goes on;
     recount_until: epoch milliseconds until which one recount has the batch for itself (0: none); recount_again: another
-    one was asked for meanwhile; rung_at: epoch milliseconds of the last sign that somebody rings its jobs (0: none).
-    late: its results were published at the deadline, before it was finished. reason: why it was rejected.
+    one was asked for meanwhile; rung: whether somebody began to ring its jobs.
+    late: its results were published at the deadline, before it was finished. reason: why it was rejected, or what
+    stands in its way while it is open. cut_short: the rows that are in no part yet cannot be read any more.
     """
 
     batch_id: str
@@ -70,7 +71,8 @@ class Batch:
     finished_at: str = ""
     reason: str = ""
     scanned: bool = False
-    parts_expected: int = 0
+    rows_expected: int = 0
+    cut_short: bool = False
     parts_done: int = 0
     rows: int = 0
     invalid_rows: int = 0
@@ -87,7 +89,7 @@ class Batch:
     results_key: str = ""
     recount_until: int = 0
     recount_again: bool = False
-    rung_at: int = 0
+    rung: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -97,12 +99,17 @@ class Batch:
     @property
     def whole(self) -> bool:
         """Whether every row of the file lies in a part that was made."""
-        return self.scanned and self.parts_done == self.parts_expected
+        return self.scanned and self.rows == self.rows_expected
+
+    @property
+    def all_there(self) -> bool:
+        """Whether no more rows will come."""
+        return self.whole or self.cut_short
 
     @property
     def looks_finished(self) -> bool:
         """Whether, by its counters, nothing will happen to any of its jobs by itself. The counters lag behind."""
-        return self.is_open and self.whole and self.pending + self.running <= 0
+        return self.is_open and self.all_there and self.pending + self.running <= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +126,13 @@ class RowProblem:
 class Part:
     """Consecutive rows of a batch whose jobs exist and whose manifest is stored.
 
-    offset: byte of the file where the first row begins, which names the part; end: where the next part begins.
-    problems: the first few.
+    offset: byte of the file where the first row begins, which names the part; end, end_line: where the next part
+    begins. problems: the first few.
     """
 
     offset: int
     end: int
+    end_line: int
     first_row: int
     rows: int
     invalid_rows: int
@@ -174,7 +182,7 @@ COUNTERS = (
     "failed",
     "duplicates_prevented",
 )
-_INTEGERS = (*COUNTERS, "chunk_rows", "parts_expected", "parts_done", "recount_until", "rung_at")
+_INTEGERS = (*COUNTERS, "chunk_rows", "rows_expected", "parts_done", "recount_until")
 _TEXTS = (
     "batch_id",
     "listing",
@@ -188,6 +196,7 @@ _TEXTS = (
     "reason",
     "results_key",
 )
+_SIGNS = ("scanned", "cut_short", "late", "recount_again", "rung")
 _NEVER_BELOW_ZERO = ("pending", "running", "held")
 
 
@@ -197,14 +206,13 @@ def batch_from_record(record: Mapping[str, Any]) -> Batch:
     A counter may be below zero where records of the stream were lost, until the recount: it reads as 0.
     """
     integers: dict[str, Any] = {name: int(record[name]) for name in _INTEGERS if name in record}
+    signs: dict[str, Any] = {name: bool(record[name]) for name in _SIGNS if name in record}
     for name in _NEVER_BELOW_ZERO:
         integers[name] = max(0, integers.get(name, 0))
     return Batch(
         state=BatchState(record["state"]),
         source=Source(**record["source"]),
-        scanned=bool(record.get("scanned", False)),
-        late=bool(record.get("late", False)),
-        recount_again=bool(record.get("recount_again", False)),
+        **signs,
         cost_usd=Decimal(record.get("cost_usd", 0)),
         **{name: record[name] for name in _TEXTS if name in record},
         **integers,
@@ -214,7 +222,7 @@ def batch_from_record(record: Mapping[str, Any]) -> Batch:
 def part_from_record(record: Mapping[str, Any]) -> Part:
     """Read a part from the attributes the table holds."""
     problems = (RowProblem(int(row), int(line), column, message) for row, line, column, message in record["problems"])
-    numbers = ("offset", "end", "first_row", "rows", "invalid_rows", "requested")
+    numbers = ("offset", "end", "end_line", "first_row", "rows", "invalid_rows", "requested")
     return Part(**{name: int(record[name]) for name in numbers}, problems=tuple(problems))
 
 
@@ -223,6 +231,7 @@ def part_record(part: Part) -> dict[str, Any]:
     return {
         "offset": part.offset,
         "end": part.end,
+        "end_line": part.end_line,
         "first_row": part.first_row,
         "rows": part.rows,
         "invalid_rows": part.invalid_rows,

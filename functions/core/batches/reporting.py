@@ -88,28 +88,26 @@ class Reporter:
         results = self.upload(key)
         try:
             truth = recount.run(results)
-            if recount.wanted:
+            published = recount.wanted and bool(truth.counts.get("rows"))
+            if published:
                 results.finish()
             else:
                 results.discard()
         except BaseException:
             results.discard()
             raise
-        if not truth.unfinished and ((batch.whole and not truth.held) or over):
-            self._end(batch, truth, key)
+        if not truth.unfinished and ((batch.all_there and not truth.held) or over):
+            self._end(batch, truth, key if published else "")
             return
         with suppress(StaleWriteError):
-            if recount.wanted:
+            if published:
                 self.batches.write(batch.batch_id, batch_changes.publish(batch, key, late=late))
             if silent(batch, now_ms):
                 self.batches.write(batch.batch_id, batch_changes.correct(batch, exactly(truth.counts)))
         self._ring_again(batch, truth)
 
     def _end(self, batch: Batch, truth: Truth, key: str) -> None:
-        reason = ""
-        if not batch.whole:
-            rows = truth.counts.get("rows", 0)
-            reason = f"Only {rows} rows of the file could be read within seven days; upload the others again."
+        reason = "" if batch.whole else _why_not_whole(batch, int(truth.counts.get("rows", 0)))
         write = batch_changes.close(
             batch, exactly(truth.counts), results_key=key, reason=reason, now_ms=self.clock.now_ms()
         )
@@ -119,9 +117,14 @@ class Reporter:
 
     def _ring_again(self, batch: Batch, truth: Truth) -> None:
         now_ms = self.clock.now_ms()
-        if not truth.silent:
-            return
-        with suppress(StaleWriteError):  # somebody rings: the jobs' turn is still to come
-            self.batches.write(batch.batch_id, batch_changes.ring_again(now_ms, now_ms - SILENCE_SECONDS * 1000))
-            self.intake.send([dump(Ring(batch.batch_id, part, model, 0)) for model, part in truth.silent.items()])
-            self.log("rung_again", batch_id=batch.batch_id, models=len(truth.silent))
+        since_ms = now_ms - SILENCE_SECONDS * 1000
+        for model, part in truth.silent.items():
+            with suppress(StaleWriteError):  # somebody rings: the jobs' turn is still to come
+                self.batches.write(batch.batch_id, batch_changes.ring_again(model, now_ms, since_ms))
+                self.intake.send([dump(Ring(batch.batch_id, part, model, 0))])
+                self.log("rung_again", batch_id=batch.batch_id, model=model)
+
+
+def _why_not_whole(batch: Batch, rows: int) -> str:
+    why = batch.reason if batch.cut_short else "The rest was not read within seven days."
+    return f"{rows or 'None'} of the file's rows became pictures or bad rows; upload the others again. {why}"

@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from functions.core.batches.manifest import ManifestPart, Row
 from functions.core.input.identity import spec_from_json
+from functions.core.input.text import clip
 from functions.core.jobs.records import Job, State
 from functions.core.keys import seed_for
 
@@ -47,7 +48,8 @@ batch that paid for it.
 INVALID = "invalid"
 """Status and error class of a row that asks for no picture because something is wrong with it."""
 
-_EXECUTED = ("=", "+", "-", "@", "\t", "\r")
+_EXECUTED = re.compile(r"[\t\r\n]|\s*[-=+@＝＋－＠]")  # a Japanese Excel takes the wide ones too
+_MESSAGE_LIMIT = 2_000  # characters; a reader that allows 131,072 to a cell must get through
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?%?")
 
 
@@ -104,7 +106,7 @@ class ResultsTable:
             job.latency_ms,
             job.model,
             "" if made or job.error_class is None else job.error_class.value,
-            "" if made else safe_cell(job.error_message),
+            "" if made else safe_cell(clip(job.error_message, _MESSAGE_LIMIT)),
             row.row,
             row.line,
             job.job_id,
@@ -145,9 +147,11 @@ def safe_cell(text: str) -> str:
     """A cell that no spreadsheet executes: what would start a formula gets an apostrophe before it.
 
     https://owasp.org/www-community/attacks/CSV_Injection. A plain number such as -5 or +3,5 stays as it is: it computes
-    nothing, and with an apostrophe it would be a text and no longer add up.
+    nothing, and with an apostrophe it would be a text and no longer add up. So that the apostrophe can be told from one
+    of the sender's, what the sender protected gets one more: `ops.results_file.shown_cell` is the exact inverse.
     """
-    if text.startswith(_EXECUTED) and not _NUMBER.fullmatch(text):
+    bare = text.lstrip("'")
+    if _EXECUTED.match(bare) and not _NUMBER.fullmatch(bare):
         return f"'{text}"
     return text
 
@@ -157,7 +161,7 @@ def _invalid(row: Row) -> tuple[object, ...]:
         "status": INVALID,
         "picture_name": safe_cell(row.picture_name),
         "error_class": INVALID,
-        "error": safe_cell(" ".join(row.problems)),
+        "error": safe_cell(" ".join(row.problems)),  # of few problems, and short ones: see `Problem`
         "row": row.row,
         "line": row.line,
     }

@@ -96,10 +96,10 @@ class Ringer:
             else:
                 rest.append(Ring(batch.batch_id, part.end, model, 0))
         now_whole = self.batches.get(batch.batch_id)
-        only_part = now_whole is not None and now_whole.whole and now_whole.parts_done == 1
+        only_part = now_whole is not None and now_whole.all_there and now_whole.parts_done == 1
         self.intake.send([dump(ring) for ring in rest if ring.part == part.offset or not only_part])
         with suppress(StaleWriteError):
-            self.batches.write(batch.batch_id, batch_changes.rung(self.clock.now_ms()))
+            self.batches.write(batch.batch_id, batch_changes.rung(self.lanes, self.clock.now_ms()))
 
     def turn(self, ring: Ring) -> None:
         """Ring a slice if the lane has room, and send the rest, or all, back to the end of the intake queue.
@@ -108,20 +108,28 @@ class Ringer:
         """
         lane = self.lanes.get(ring.model)
         if lane is None:
-            self.log("lane_missing", batch_id=ring.batch_id, model=ring.model)
+            self._say_missing(ring)
             return
         try:
-            batch = self.batches.write(ring.batch_id, batch_changes.rung(self.clock.now_ms()))
+            batch = self.batches.write(ring.batch_id, batch_changes.rung([ring.model], self.clock.now_ms()))
+            if batch.reason == batch_changes.no_lane(ring.model):
+                batch = self.batches.write(ring.batch_id, batch_changes.lane_is_back(ring.model))
         except StaleWriteError:
             return
         part = self.batches.get_part(ring.batch_id, ring.part)
         if part is None:
-            if not batch.whole:
+            if not batch.all_there:
                 self.intake.send([dump(ring)], delay_seconds=PART_WAIT_SECONDS)
         elif lane.queue.depth() + lane.slice > lane.limit:
             self.intake.send([dump(ring)], delay_seconds=lane.wait_seconds)
         else:
             self._ring_slice(ring, lane, part)
+
+    def _say_missing(self, ring: Ring) -> None:
+        """A deploy took the lane away. Each recount that finds the jobs silent rings again: one day it is back."""
+        self.log("lane_missing", batch_id=ring.batch_id, model=ring.model)
+        with suppress(StaleWriteError):
+            self.batches.write(ring.batch_id, batch_changes.wait_for_lane(ring.model))
 
     def _ring_slice(self, ring: Ring, lane: Lane, part: Part) -> None:
         ids = manifest.load(self.metadata, ring.batch_id, ring.part).job_ids(ring.model)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from functions.core.batches import changes as batch_changes
 from functions.core.batches.counting import COUNTED_SECONDS
 from functions.core.batches.records import Batch, BatchStore, Source, batch_from_record
+from functions.core.batches.refusing import UNUSABLE, give_up
 from functions.core.batches.sheet import RECIPE_LIMIT, batch_recipe, open_sheet
 from functions.core.catalog import Catalog
-from functions.core.errors import MissingObjectError
-from functions.core.input.errors import NO_ROWS, InputError, RecipeError
+from functions.core.input.errors import NO_ROWS, RecipeError, UnusableFileError
 from functions.core.input.recipe import DEFAULT_DEADLINE_HOURS
-from functions.core.input.rows import cut_chunks
+from functions.core.input.rows import cut_ranges
 from functions.core.input.segments import Place
 from functions.core.input.table import Table
 from functions.core.keys import batch_id_for, folder_of, recipe_key
@@ -49,26 +49,22 @@ class Scanner:
             return
         batch = self._open(uploaded)
         if batch.is_open and not batch.scanned:
-            self.scan(Scan(batch.batch_id, uploaded.key, uploaded.version, 0, 1, 1, 0), remaining)
+            self.scan(Scan(batch.batch_id, uploaded.key, uploaded.version, 0, 1, 1), remaining)
 
     def scan(self, scan: Scan, remaining: Callable[[], float]) -> None:
         """Send the chunks from a place on; from offset 0 it begins at the first row.
 
-        Chunks whose parts are there are not sent again. A file that cannot be used ends its batch as rejected.
+        Chunks whose parts are there are not sent again. A file that cannot be used brings its batch to its end.
         """
         batch = self.batches.get(scan.batch_id)
-        if batch is None or not batch.is_open:
+        if batch is None or not batch.is_open or batch.whole:
             return
         try:
             table = open_sheet(self.inbox, batch, self.catalog).table
             start = Place(scan.offset, scan.row, scan.line) if scan.offset else table.start
-            continuation = self._cut(batch, table, start, scan.parts, remaining)
-        except InputError as error:
-            self._reject(batch, str(error))
-        except MissingObjectError:
-            self._reject(batch, "The file was deleted before it was read; upload it again.")
-        else:
-            self._proceed(batch, continuation)
+            self._proceed(batch, self._cut(batch, table, start, remaining))
+        except UNUSABLE as error:
+            give_up(batch.batch_id, error, batches=self.batches, reports=self.reports, clock=self.clock, log=self.log)
 
     def _open(self, uploaded: Uploaded) -> Batch:
         batch_id = batch_id_for(uploaded.key, uploaded.version)
@@ -100,37 +96,34 @@ class Scanner:
             return "", ""
         return name, body.decode("utf-8-sig", "replace")[: RECIPE_LIMIT + 1]
 
-    def _cut(self, batch: Batch, table: Table, start: Place, parts: int, remaining: Callable[[], float]) -> Scan | int:
-        """Send chunks; the number of parts of the whole file, or how to go on if the time ran out."""
+    def _cut(self, batch: Batch, table: Table, start: Place, remaining: Callable[[], float]) -> Scan | int:
+        """Send chunks; the number of rows of the whole file, or how to go on if the time ran out."""
         source, batch_id = batch.source, batch.batch_id
-        made = {part.offset for part in self.batches.parts(batch_id)} if batch.parts_done else set()
+        made = {part.offset: part.end for part in self.batches.parts(batch_id)} if batch.parts_done else {}
+        rows = start.row - 1
         stop_at = self.clock.monotonic() + min(SCAN_SECONDS, remaining() - SAFETY_SECONDS)
         stream = self.inbox.read_range(source.key, source.version, start.offset)
-        for chunk in cut_chunks(stream, table, start, batch.chunk_rows):
-            parts += 1
-            begin, end = chunk.start, chunk.end
-            if begin.offset not in made:
+        for cut in cut_ranges(stream, table, start, batch.chunk_rows):
+            begin, end = cut.start, cut.end
+            rows = end.row - 1
+            if not _lies_in_parts(begin.offset, end.offset, made):
                 message = Chunk(batch_id, source.key, source.version, begin.offset, end.offset, begin.row, begin.line)
                 self.intake.send([dump(message)])
             if self.clock.monotonic() >= stop_at:
-                return Scan(batch_id, source.key, source.version, end.offset, end.row, end.line, parts)
-        return parts
+                return Scan(batch_id, source.key, source.version, end.offset, end.row, end.line)
+        return rows
 
     def _proceed(self, batch: Batch, found: Scan | int) -> None:
         if isinstance(found, Scan):
             self.intake.send([dump(found)])
             self._write(batch, batch_changes.touch(self.clock.now_ms()))
         elif found == 0:
-            self._reject(batch, NO_ROWS)
+            raise UnusableFileError([NO_ROWS])
         else:
             after = self._write(batch, batch_changes.scanned(found, self.clock.now_ms()))
-            self.log("batch_scanned", batch_id=batch.batch_id, parts=found)
+            self.log("batch_scanned", batch_id=batch.batch_id, rows=found)
             if after is not None and after.looks_finished:
                 self.reports.send([dump(Close(batch.batch_id))], delay_seconds=COUNTED_SECONDS)
-
-    def _reject(self, batch: Batch, reason: str) -> None:
-        if self._write(batch, batch_changes.reject(reason, self.clock.now_ms())) is not None:
-            self.log("batch_rejected", batch_id=batch.batch_id)
 
     def _write(self, batch: Batch, write: Write) -> Batch | None:
         """The batch after a write, or None if another run was first."""
@@ -138,6 +131,13 @@ class Scanner:
             return self.batches.write(batch.batch_id, write)
         except StaleWriteError:
             return None
+
+
+def _lies_in_parts(begin: int, end: int, made: Mapping[int, int]) -> bool:
+    """Whether parts (offset to end) lie end to end from one byte to another."""
+    while begin < end and begin in made:
+        begin = made[begin]
+    return begin >= end
 
 
 def _deadline_hours(recipe: str, text: str) -> float:

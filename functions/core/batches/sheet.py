@@ -29,11 +29,11 @@ class Sheet:
     planner: RowPlanner
     bom: bool
 
-    def plan(self, inbox: ObjectStore, batch: Batch, start: Place, end: int) -> Iterator[PlannedRow]:
-        """The rows that lie in the bytes [start.offset, end) of the file."""
+    def plan(self, inbox: ObjectStore, batch: Batch, start: Place, end: int) -> Iterator[tuple[PlannedRow, Place]]:
+        """The rows that lie in the bytes [start.offset, end) of the file, and where the row after each begins."""
         source = inbox.read_range(batch.source.key, batch.source.version, start.offset, end)
         for record in read_records(source, self.table, start):
-            yield self.planner.plan(record)
+            yield self.planner.plan(record), record.after
 
 
 def open_sheet(inbox: ObjectStore, batch: Batch, catalog: Catalog) -> Sheet:

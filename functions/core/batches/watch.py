@@ -15,8 +15,11 @@ LIFE_SECONDS = 7 * 24 * 3600
 
 
 def past_deadline(batch: Batch, now_ms: int) -> bool:
-    """Whether the batch's results are due although it is not finished, and were not published yet."""
-    return not batch.late and now_ms >= epoch_ms(batch.deadline_at)
+    """Whether the batch's results are due although it is not finished, and were not published yet.
+
+    Before there is a part there is nothing to publish.
+    """
+    return bool(batch.parts_done) and not batch.late and now_ms >= epoch_ms(batch.deadline_at)
 
 
 def past_life(batch: Batch, now_ms: int) -> bool:
@@ -33,13 +36,13 @@ def recount_due(batch: Batch, now_ms: int) -> bool:
     """Whether a recount may come to something, or put something right."""
     if past_deadline(batch, now_ms) or past_life(batch, now_ms):
         return True
-    return batch.whole and (batch.looks_finished or silent(batch, now_ms))
+    return batch.all_there and (batch.looks_finished or silent(batch, now_ms))
 
 
 def needs(batch: Batch, now_ms: int) -> Scan | Close | None:
     """Whom an open batch needs that had its rest since somebody looked: nobody, if there is progress.
 
-    A recount, if all of its file lies in parts or its time is over. Else a new scan from the beginning: a message of
+    A recount, if no more rows will come or its time is over. Else a new scan from the beginning: a message of
     the old one was lost.
     """
     if now_ms - epoch_ms(batch.checked_at) < _rest_ms(batch):
@@ -48,9 +51,9 @@ def needs(batch: Batch, now_ms: int) -> Scan | Close | None:
         return Close(batch.batch_id)
     if not silent(batch, now_ms):
         return None
-    if batch.whole:
+    if batch.all_there:
         return Close(batch.batch_id)
-    return Scan(batch.batch_id, batch.source.key, batch.source.version, 0, 1, 1, 0)
+    return Scan(batch.batch_id, batch.source.key, batch.source.version, 0, 1, 1)
 
 
 def _rest_ms(batch: Batch) -> int:

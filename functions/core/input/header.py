@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from functions.core.input.errors import UnreadableFileError
-from functions.core.input.text import column_key, field_key
+from functions.core.input.text import column_key, field_key, shorten
 
 PICTURE_COLUMNS = (
     "prompt",
@@ -23,14 +23,16 @@ PICTURE_COLUMNS = (
 NAME_COLUMNS = ("sku", "id")
 """Columns that name a row's pictures where the recipe does not, in order of preference."""
 PARAMETER_PREFIX = "params."
+NAME_LIMIT = 200
+"""Characters of the longest name of a column: it stands in messages and in the results' header."""
 
 
 @dataclass(frozen=True)
 class Header:
     """Names of the columns as the file spells them, and look-up in any case.
 
-    Raises UnreadableFileError where a column that means something to us stands there twice: nobody can say
-    which one counts.
+    Raises UnreadableFileError where a name is too long, or where a column that means something to us stands there
+    twice: nobody can say which one counts.
     """
 
     names: tuple[str, ...]
@@ -42,6 +44,12 @@ class Header:
         by_key: dict[str, list[int]] = {}
         by_field: dict[str, int] = {}
         for position, name in enumerate(self.names):
+            if len(name) > NAME_LIMIT:
+                raise UnreadableFileError(
+                    f"the name of column {position + 1}, {shorten(name)!r}, has {len(name):,} characters; "
+                    f"shorten it to {NAME_LIMIT} at most.",
+                    self.line,
+                )
             by_key.setdefault(column_key(name), []).append(position)
             key = field_key(name)
             if key not in PICTURE_COLUMNS + NAME_COLUMNS and not key.startswith(PARAMETER_PREFIX):

@@ -29,7 +29,7 @@ from functions.core.input.identity import PictureSpec
 from functions.core.input.limits import find_model, limit_faults
 from functions.core.input.recipe import Recipe
 from functions.core.input.rows import Record
-from functions.core.input.text import did_you_mean, listing, normalize_text
+from functions.core.input.text import clip, did_you_mean, listing, normalize_text
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "negative_prompt": partial(check_length, "negative_prompt"),
@@ -38,6 +38,11 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "format": parse_format,
     "edition": normalize_text,
 }
+
+PROBLEMS_OF_A_ROW = 10
+"""As many are named; a row of a thousand wrong columns has one cell for what is wrong with it."""
+
+_PICTURE_NAME_LIMIT = 200  # characters: it becomes the name of a file
 
 _Faults = list[tuple[str, str]]
 """Faults of one row so far: the field or column at fault, and what is wrong with it."""
@@ -95,8 +100,7 @@ class RowPlanner:
         faults += limit_faults(model, asked)
         variants = self._variants(values, faults)
         if faults or model is None:
-            problems = tuple(self._problem(record.start.line, cells, *fault) for fault in faults)
-            return replace(row, problems=problems)
+            return replace(row, problems=self._problems(record.start.line, cells, faults))
         values.setdefault("format", "jpeg" if "jpeg" in model.formats else model.formats[0])
         first = PictureSpec(model=model.name, prompt=prompt, params=parameters, **values)
         return replace(row, jobs=(first, *(_variant(first, number) for number in range(1, variants))))
@@ -143,8 +147,10 @@ class RowPlanner:
 
     def _picture_name(self, cells: Sequence[str]) -> str:
         if self._recipe.picture_name is not None:
-            return normalize_text(self._recipe.picture_name.fill(cells, self._name_columns))
-        return next(filter(None, (self._cell(cells, name) for name in NAME_COLUMNS)), "")
+            name = normalize_text(self._recipe.picture_name.fill(cells, self._name_columns))
+        else:
+            name = next(filter(None, (self._cell(cells, name) for name in NAME_COLUMNS)), "")
+        return clip(name, _PICTURE_NAME_LIMIT)
 
     def _prompt(self, cells: Sequence[str], faults: _Faults) -> str:
         template = self._recipe.template
@@ -199,6 +205,12 @@ class RowPlanner:
         """What the row says in a field, empty where the file has no such column."""
         at = self._columns.get(name)
         return "" if at is None else normalize_text(cells[at])
+
+    def _problems(self, line: int, cells: Sequence[str], faults: _Faults) -> tuple[Problem, ...]:
+        named = [self._problem(line, cells, *fault) for fault in faults[:PROBLEMS_OF_A_ROW]]
+        if rest := len(faults) - len(named):
+            named.append(Problem(line, "", f"and {rest} more problems in this row"))
+        return tuple(named)
 
     def _problem(self, line: int, cells: Sequence[str], name: str, message: str) -> Problem:
         column = self._header.find_field(name)

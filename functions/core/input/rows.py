@@ -1,10 +1,10 @@
 """Reading CSV and TSV as people have them: whole tables, ranges of rows, and where to cut a file into chunks.
 
     table = read_table(first bytes of the file, its name)     header, delimiter, where the rows begin
-    (tabular_table) cut_chunks(blocks, table, start, rows=5000)               places to cut, without looking
-    into cells read_records(blocks, table, start)                        the rows of a range, good and bad
+    cut_ranges(blocks, table, start, rows=5000)               places to cut, without looking into cells
+    read_records(blocks, table, start)                        the rows of a range, good and bad
 
-The same rows come out whether a file is read in one go or in ranges cut at any row (see tabular_segments).
+The same rows come out whether a file is read in one go or in ranges cut at any row (see `segments`).
 """
 
 import csv
@@ -37,29 +37,29 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class RowRange:
     """Consecutive rows: bytes [start.offset, end.offset), rows [start.row, end.row)."""
 
     start: Place
     end: Place
 
 
-def cut_chunks(
+def cut_ranges(
     source: Iterable[bytes], table: Table, start: Place, rows: int, max_bytes: int = 8 * 1024 * 1024
-) -> Iterator[Chunk]:
-    """Yield chunks of `rows` rows of the bytes that begin at `start`; fewer once they reach max_bytes.
+) -> Iterator[RowRange]:
+    """Yield ranges of `rows` rows of the bytes that begin at `start`; fewer once they reach max_bytes.
 
-    Places depend on the bytes alone: going on from any chunk's end gives the same chunks. No rows give no
-    chunk.
+    Places depend on the bytes alone: going on from any range's end gives the same ranges. No rows give no
+    range.
     """
     begin = after = start
     for segment in segments(source, table.dialect, start):
         after = segment.after
         if after.row - begin.row >= rows or after.offset - begin.offset >= max_bytes:
-            yield Chunk(begin, after)
+            yield RowRange(begin, after)
             begin = after
     if after.row > begin.row:
-        yield Chunk(begin, after)
+        yield RowRange(begin, after)
 
 
 def read_records(source: Iterable[bytes], table: Table, start: Place) -> Iterator[Record]:

@@ -56,10 +56,14 @@ def canonical_decimal(number: Decimal) -> str:
     return "0" if plain in ("-0", "") else plain
 
 
+def clip(text: str, limit: int) -> str:
+    """The text itself, or as much of it as `limit` characters hold, the last of them an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def shorten(text: str, limit: int = 40) -> str:
     """Text that fits in a message: normalized, cut with an ellipsis after `limit` characters."""
-    tidy = normalize_text(text)
-    return tidy if len(tidy) <= limit else tidy[:limit] + "…"
+    return clip(normalize_text(text), limit + 1)
 
 
 def did_you_mean(wanted: str, known: Iterable[str]) -> str:

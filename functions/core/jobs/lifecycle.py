@@ -18,7 +18,7 @@ from decimal import Decimal
 
 from functions.core.errors import ErrorClass, Fault
 from functions.core.jobs.records import Job, Picture, Stage, State, timestamp
-from functions.core.writes import AllOf, AnyOf, AtMost, Condition, Missing, OneOf, Write, equals
+from functions.core.writes import AllOf, AnyOf, AtMost, Condition, Missing, OneOf, Value, Write, equals
 
 MAX_IDLE_CLAIMS = 3
 """Claims in a row with neither submit nor outcome, after which a job is taken for one that kills its workers."""
@@ -266,18 +266,21 @@ def hold(fence: int, fault: Fault, now_ms: int) -> Write:
 
 
 def expire(job: Job, now_ms: int) -> Write:
-    """Nobody got round to the job in its time. By the reporter; while it is still pending and untouched since seen."""
-    fault = Fault(ErrorClass.EXPIRED, "the job was not started within seven days")
+    """Nobody got round to the job in its time. By the reporter; while it is still pending and untouched since seen.
+
+    One with a paid call that is still open is held: it has cost something, and its picture may be there.
+    """
+    now = timestamp(now_ms)
+    if job.stage is None:
+        fault = Fault(ErrorClass.EXPIRED, "the job was not started within seven days")
+        end: dict[str, Value] = {"state": State.FAILED, "cost_usd": Decimal(0), "finished_at": now}
+    else:
+        fault = Fault(ErrorClass.EXPIRED, "a paid call was made, and its picture was not fetched within seven days")
+        end = {"state": State.HELD}
     return Write(
         name="expire",
         when=AllOf((equals("state", State.PENDING), _attempt(job.attempt_count))),
-        sets={
-            "state": State.FAILED,
-            "cost_usd": Decimal(0),
-            "updated_at": timestamp(now_ms),
-            "finished_at": timestamp(now_ms),
-            **_fault(fault),
-        },
+        sets={**end, "updated_at": now, **_fault(fault)},
     )
 
 

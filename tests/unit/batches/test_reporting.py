@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from functions.core.batches import changes as batch_changes
 from functions.core.batches.records import CLOSED, BatchState
 from functions.core.batches.recount import SILENCE_SECONDS, MissingJobError
 from functions.core.batches.watch import LIFE_SECONDS
+from functions.core.catalog import parse_catalog
 from functions.core.errors import ErrorClass
 from functions.core.jobs.records import State
 from functions.core.keys import results_key
 from functions.core.messages import Close, Ring, Tick, dump, parse_intake
-from tests.fakes.plant import LEASE_MS, PRICE, Plant, counters
+from tests.fakes.plant import CATALOG, LEASE_MS, MODEL, PRICE, Plant, counters
 
 HOUR = 3600
 
@@ -159,6 +161,60 @@ def test_past_its_deadline_a_batch_publishes_what_it_has_and_goes_on(plant: Plan
     assert {line["status"] for line in plant.results(batch_id)} == {"success"}
 
 
+def test_a_batch_without_a_part_publishes_nothing_and_is_still_looked_after() -> None:
+    plant = Plant()
+    batch_id = plant.upload("a.csv", "prompt\ncat\n")
+    plant.split(1)
+    plant.intake.messages.clear()
+    plant.clock.pass_time(6 * HOUR)
+    tick(plant)
+    close(plant, batch_id)
+    batch = plant.batch(batch_id)
+    assert (batch.late, batch.results_key, results_key(batch_id) in plant.metadata.objects) == (False, "", False)
+    plant.split(2)
+    assert plant.batch(batch_id).rows == 1, "the lost chunk was sent again"
+    plant.clock.pass_time(SILENCE_SECONDS)
+    tick(plant)
+    assert plant.batch(batch_id).late
+    assert [line["status"] for line in plant.results(batch_id)] == ["pending"]
+
+
+def test_a_file_of_which_nothing_was_read_in_seven_days_has_no_results(plant: Plant) -> None:
+    batch_id = plant.upload("a.csv", "prompt\ncat\n")
+    plant.split(1)
+    plant.intake.messages.clear()
+    plant.clock.pass_time(LIFE_SECONDS)
+    tick(plant)
+    batch = plant.batch(batch_id)
+    assert (batch.state, batch.results_key) == (BatchState.REJECTED, "")
+    assert results_key(batch_id) not in plant.metadata.objects
+
+
+def test_a_lost_chain_heals_while_another_models_chain_lives() -> None:
+    catalog = parse_catalog(CATALOG + CATALOG[CATALOG.index("[models") :].replace(MODEL, "slow"))
+    plant = Plant(catalog=catalog)
+    batch_id = plant.upload("a.csv", "prompt,model\ncat,slow\ndog,\n")
+    plant.split()
+    plant.track()
+    plant.intake.messages.clear()
+    plant.clock.pass_time(SILENCE_SECONDS)
+    plant.batches.write(batch_id, batch_changes.rung(["slow"], plant.clock.now_ms()))
+    tick(plant)
+    rings = [parse_intake(body)[0] for body in plant.intake.bodies]
+    assert [ring.model for ring in rings if isinstance(ring, Ring)] == [MODEL]
+
+
+def test_a_paid_job_that_nobody_fetched_is_held_when_its_batch_ends(plant: Plant) -> None:
+    batch_id, (first,) = begin(plant, rows=1)
+    plant.jobs.records[first] |= {"attempt_count": 1, "stage": "accepted", "reference": "p1"}
+    plant.clock.pass_time(LIFE_SECONDS)
+    tick(plant)
+    batch = plant.batch(batch_id)
+    assert (batch.state, batch.held, batch.failed) == (BatchState.COMPLETED, 1, 0)
+    (line,) = plant.results(batch_id)
+    assert (line["status"], line["error_class"], line["cost_usd"]) == ("held", "expired", "")
+
+
 def test_past_its_deadline_a_batch_publishes_once(plant: Plant) -> None:
     batch_id, (first, *_) = begin(plant)
     plant.clock.pass_time(6 * HOUR)
@@ -209,7 +265,7 @@ def test_a_running_job_with_a_live_lease_is_left_alone(plant: Plant) -> None:
 def test_nothing_is_rung_again_while_somebody_rings(plant: Plant) -> None:
     batch_id, _ = begin(plant)
     plant.clock.pass_time(SILENCE_SECONDS)
-    plant.batches.records[batch_id]["rung_at"] = plant.clock.now_ms() - 30_000
+    plant.batches.records[batch_id]["rung_at_flux_schnell"] = plant.clock.now_ms() - 30_000
     tick(plant)
     assert plant.intake.messages == []
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from functions.core.batches.results import COLUMNS, added_columns, safe_cell
 from functions.core.jobs.records import State
 from functions.core.keys import results_key, seed_for
+from ops.results_file import shown_cell
 from tests.fakes.plant import PICTURE, PRICE, Plant
 
 
@@ -84,14 +85,42 @@ def test_a_failed_row_says_why() -> None:
     assert (line["status"], line["error_class"], line["error"]) == ("failed", "capacity", "as the test wanted")
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "-", "=", "-5;-3", "+1-1"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1",
+        "+cmd",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "-",
+        "=",
+        "-5;-3",
+        "+1-1",
+        "\n=1",
+        " =1",
+        "\u3000@x",
+        "＝1",
+        "＋1",
+        "－1",
+        "＠x",
+        "'=1",
+        "''-x",
+    ],
+)
 def test_what_a_spreadsheet_would_execute_is_made_text(cell: str) -> None:
     assert safe_cell(cell) == f"'{cell}"
 
 
-@pytest.mark.parametrize("cell", ["-5", "+3.5", "-3,5", "-10%", "cat", "", "a=b", " =1", "1-2", "'=1"])
+@pytest.mark.parametrize("cell", ["-5", "+3.5", "-3,5", "-10%", "cat", "", "a=b", "1-2", "'tis", "'-5", " cat"])
 def test_what_computes_nothing_stays_as_it_is(cell: str) -> None:
     assert safe_cell(cell) == cell
+
+
+@given(st.text("'=+-@＝ \t\r\n1a,", max_size=6))
+def test_the_cell_that_was_sent_can_be_told_from_the_safe_one(cell: str) -> None:
+    assert shown_cell(safe_cell(cell)) == cell
 
 
 def test_cells_headers_and_names_are_all_made_safe() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 
 import pytest
 
+from functions.core.batches import changes as batch_changes
 from functions.core.batches.records import CLOSED, BatchState
 from functions.core.batches.scanning import SAFETY_SECONDS, SCAN_SECONDS
 from functions.core.input.lines import RECORD_LIMIT
 from functions.core.messages import Chunk, Scan, Uploaded, parse_intake
+from functions.core.writes import Write
 from tests.fakes.plant import PLENTY, Plant
 
 ROWS = "prompt\n" + "cat\n" * 100
@@ -129,7 +133,7 @@ def test_chunks_lie_end_to_end_and_are_numbered_by_rows_and_lines() -> None:
     assert [(one.offset, one.row, one.line) for one in chunks] == [(7, 1, 2), (167, 41, 42), (327, 81, 82)]
     assert [one.end for one in chunks if isinstance(one, Chunk)] == [167, 327, 407]
     batch = plant.batch(batch_id)
-    assert (batch.state, batch.scanned, batch.parts_expected) == (BatchState.RUNNING, True, 3)
+    assert (batch.state, batch.scanned, batch.rows_expected) == (BatchState.RUNNING, True, 100)
 
 
 def continued(plant: Plant, remaining: float = PLENTY, step: float = 0.0) -> int:
@@ -166,7 +170,7 @@ def test_a_scan_hands_over_to_itself_when_time_runs_out(remaining: float, step: 
     assert continued(plant, remaining, step) == invocations
     continued(unhurried)
     assert sent(plant) == sent(unhurried)
-    assert all(batch["parts_expected"] == 10 for batch in plant.batches.records.values())
+    assert all(batch["rows_expected"] == 100 for batch in plant.batches.records.values())
 
 
 def test_a_scan_from_the_beginning_sends_only_the_chunks_that_are_missing() -> None:
@@ -174,7 +178,7 @@ def test_a_scan_from_the_beginning_sends_only_the_chunks_that_are_missing() -> N
     batch_id = plant.upload("a.csv", ROWS)
     plant.split(2)
     plant.intake.messages.clear()
-    plant.splitter.handle(Scan(batch_id, "a.csv", "v1", 0, 1, 1, 0), lambda: PLENTY)
+    plant.splitter.handle(Scan(batch_id, "a.csv", "v1", 0, 1, 1), lambda: PLENTY)
     assert [one.row for one in sent(plant)] == [41, 81]
 
 
@@ -194,3 +198,34 @@ def test_bad_rows_never_harm_good_ones() -> None:
     assert (batch.rows, batch.invalid_rows, batch.succeeded) == (7, 4, 3)
     statuses = [line["status"] for line in plant.results(batch_id)]
     assert statuses == ["success", "success", "invalid", "invalid", "invalid", "success", "invalid"]
+
+
+def test_a_reason_names_the_first_misfits_and_how_many_more_there_are() -> None:
+    plant = Plant()
+    template = " ".join(f"{{Column {number}}}" for number in range(900))
+    plant.metadata.objects["recipes/shop.toml"] = f'template = "{template}"'.encode()
+    reason = plant.batch(plant_upload(plant, "shop/a.csv")).reason
+    assert reason.startswith("The template needs a column 'Column 0'")
+    assert re.search(r"And 8\d\d more\.$", reason)
+    assert len(reason) <= 2_000
+
+
+def test_no_reason_is_longer_than_a_record_can_bear() -> None:
+    plant = Plant()
+    plant.metadata.objects["recipes/shop.toml"] = b'template = "{' + b"x" * 60_000 + b'}"'
+    assert len(plant.batch(plant_upload(plant, "shop/a.csv")).reason) <= 2_000
+
+
+def test_a_column_name_that_fits_no_message_rejects_the_file() -> None:
+    plant = Plant()
+    batch_id = plant.upload("a.csv", f"prompt,{'x' * 201}\ncat,1\n")
+    plant.split()
+    assert "column 2" in plant.batch(batch_id).reason
+    assert "201 characters; shorten it to 200" in plant.batch(batch_id).reason
+
+
+@pytest.mark.parametrize("write", [batch_changes.reject, batch_changes.cut_short])
+def test_no_reason_of_any_length_gets_into_a_record(write: Callable[[str, int], Write]) -> None:
+    reason = write("x" * 9_000, 0).sets["reason"]
+    assert isinstance(reason, str)
+    assert len(reason) == 2_000

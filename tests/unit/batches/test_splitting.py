@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.core.batches import manifest
-from functions.core.batches.records import BatchState
+from functions.core.batches.records import BatchState, epoch_ms, part_record
+from functions.core.catalog import parse_catalog
 from functions.core.errors import ErrorClass
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import State
-from functions.core.messages import Chunk, Scan, dump, parse_intake
-from tests.fakes.plant import MODEL, PRICE, CrashError, Plant, counters
+from functions.core.messages import Chunk, Scan, Tick, dump, parse_intake
+from tests.fakes.plant import CATALOG, MODEL, PRICE, CrashError, Plant, counters
 
 FILE = "sku,prompt,variants\n1,cat,\n2,dog,2\n3,cat,\n4,,\n5,bird,\n6,cat,\n7,fish,\n"
 
@@ -54,23 +58,28 @@ def test_the_counters_of_a_closed_batch_are_those_of_its_rows() -> None:
     }
 
 
-@pytest.mark.parametrize("call", range(1, 140))
-def test_dying_after_any_call_to_a_store_or_queue_changes_nothing(call: int) -> None:
-    plant = Plant(chunk_rows=3)
+PART_JOBS = [pytest.param(10_000, id="whole chunks"), pytest.param(2, id="chunks of several parts")]
+
+
+@pytest.mark.parametrize("part_jobs", PART_JOBS)
+@pytest.mark.parametrize("call", range(1, 220))
+def test_dying_after_any_call_to_a_store_or_queue_changes_nothing(call: int, part_jobs: int) -> None:
+    plant = Plant(chunk_rows=3, part_jobs=part_jobs)
     plant.crashes.countdown = call
     assert outcome(plant, run_through(plant)) == EXPECTED
 
 
-def test_the_crashes_above_cover_every_call_of_a_run() -> None:
-    plant = Plant(chunk_rows=3)
+@pytest.mark.parametrize("part_jobs", PART_JOBS)
+def test_the_crashes_above_cover_every_call_of_a_run(part_jobs: int) -> None:
+    plant = Plant(chunk_rows=3, part_jobs=part_jobs)
     plant.crashes.countdown = 10_000
     run_through(plant)
-    assert 10_000 - plant.crashes.countdown < 140
+    assert 10_000 - plant.crashes.countdown < 220
 
 
 @given(st.data())
 def test_messages_that_come_twice_in_any_order_change_nothing(data: st.DataObject) -> None:
-    plant = Plant(chunk_rows=data.draw(st.integers(1, 4)))
+    plant = Plant(chunk_rows=data.draw(st.integers(1, 4)), part_jobs=data.draw(st.integers(1, 9)))
     batch_id = plant.upload("a.csv", FILE)
     for _ in range(40):
         if not plant.intake.messages:
@@ -89,7 +98,7 @@ def test_messages_that_come_twice_in_any_order_change_nothing(data: st.DataObjec
 
 @given(st.data())
 def test_messages_that_are_lost_heal(data: st.DataObject) -> None:
-    plant = Plant(chunk_rows=3)
+    plant = Plant(chunk_rows=data.draw(st.integers(1, 9)), part_jobs=data.draw(st.integers(1, 9)))
     batch_id = plant.upload("a.csv", FILE)
     plant.split(1)
     for _ in range(data.draw(st.integers(1, 8))):
@@ -329,5 +338,121 @@ def test_a_file_that_is_deleted_while_it_is_split_keeps_what_was_made_of_it() ->
     plant.split(2)
     plant.batches.records[batch_id] |= {"state": "scanning", "scanned": False}
     plant.inbox.objects.clear()
-    plant.handle_intake(dump(Scan(batch_id, "a.csv", "v1", 0, 1, 1, 0)))
+    plant.handle_intake(dump(Scan(batch_id, "a.csv", "v1", 0, 1, 1)))
     assert plant.batch(batch_id).is_open
+    plant.intake.messages = [one for one in plant.intake.messages if '"chunk"' not in one[0]]
+    plant.heal()
+    batch = plant.batch(batch_id)
+    assert (batch.state, batch.rows, batch.succeeded) == (BatchState.REJECTED, 3, 3)
+    assert batch.reason.startswith("3 of the file's rows became")
+    assert "deleted" in batch.reason
+    assert len(plant.results(batch_id)) == 4
+
+
+def test_a_part_is_bounded_by_the_pictures_that_its_rows_ask_for() -> None:
+    plant = Plant(chunk_rows=100, part_jobs=250)
+    batch_id = plant.upload("a.csv", "prompt,variants\n" + "".join(f"cat {row},100\n" for row in range(8)))
+    plant.heal()
+    parts = list(plant.batches.parts(batch_id))
+    assert [(part.first_row, part.rows, part.requested) for part in parts] == [(1, 3, 300), (4, 3, 300), (7, 2, 200)]
+    assert [part.end for part in parts[:-1]] == [part.offset for part in parts[1:]]
+    batch = plant.batch(batch_id)
+    assert (batch.state, batch.rows, batch.succeeded) == (BatchState.COMPLETED, 8, 800)
+
+
+def test_a_scan_sends_a_chunk_again_if_the_rest_of_it_was_lost() -> None:
+    plant = Plant(chunk_rows=4, part_jobs=2)
+    batch_id = plant.upload("a.csv", FILE)
+    plant.split(2)
+    plant.intake.messages.clear()
+    plant.handle_intake(dump(Scan(batch_id, "a.csv", "v1", 0, 1, 1)))
+    chunks = [one for body in plant.intake.bodies for one in parse_intake(body) if isinstance(one, Chunk)]
+    assert [one.row for one in chunks] == [1, 5], "of the first there is a part, but not of all its rows"
+    plant.split()
+    assert plant.batch(batch_id).whole
+    plant.heal()
+    assert outcome(plant, batch_id) == EXPECTED
+
+
+def withdrawn(plant: Plant) -> Plant:
+    """The same plant after a deploy that took the model of its recipe away."""
+    catalog = parse_catalog(CATALOG.replace("[models.flux-schnell]", "[models.other]"))
+    return replace(plant, catalog=catalog, lanes=("other",))
+
+
+def with_recipe(chunk_rows: int) -> tuple[Plant, str]:
+    plant = Plant(chunk_rows=chunk_rows)
+    plant.metadata.objects["recipes/shop.toml"] = b'[defaults]\nmodel = "flux-schnell"\n'
+    return plant, plant.upload("shop/a.csv", "prompt\ncat\ndog\n")
+
+
+def test_a_catalog_that_a_deploy_changed_under_a_scanned_file_rejects_its_batch() -> None:
+    plant, batch_id = with_recipe(chunk_rows=5)
+    plant.split(1)
+    plant = withdrawn(plant)
+    plant.split()
+    batch = plant.batch(batch_id)
+    assert (batch.state, batch.is_open) == (BatchState.REJECTED, False)
+    assert "'flux-schnell' is not in the catalog" in batch.reason
+
+
+def test_a_file_that_was_deleted_between_scan_and_chunk_rejects_its_batch() -> None:
+    plant = Plant()
+    batch_id = plant.upload("a.csv", FILE)
+    plant.split(1)
+    plant.inbox.objects.clear()
+    plant.split()
+    assert plant.batch(batch_id).state is BatchState.REJECTED
+    assert "deleted" in plant.batch(batch_id).reason
+
+
+def test_a_batch_that_has_parts_ends_with_them_and_with_the_reason_once_the_rest_is_unusable() -> None:
+    plant, batch_id = with_recipe(chunk_rows=1)
+    plant.split(2)
+    (job_id,) = plant.jobs.records
+    plant.end_job(job_id, State.SUCCESS)
+    plant.lane.messages.clear()
+    plant = withdrawn(plant)
+    plant.heal()
+    batch = plant.batch(batch_id)
+    assert (batch.state, batch.rows, batch.succeeded) == (BatchState.REJECTED, 1, 1)
+    assert "not in the catalog" in batch.reason
+    assert [line["status"] for line in plant.results(batch_id)] == ["success"]
+    assert epoch_ms(batch.finished_at) - epoch_ms(batch.created_at) < 3600_000
+
+
+def test_jobs_whose_lane_a_deploy_took_away_wait_for_it_and_their_batch_says_so() -> None:
+    plant, batch_id = with_recipe(chunk_rows=5)
+    plant.split(2)
+    plant.track()
+    plant.lane.messages.clear()
+    gone = withdrawn(plant)
+    for _ in range(8):
+        gone.clock.pass_time(60)
+        gone.reports.send([dump(Tick())])
+        gone.report()
+        gone.split()
+    assert "'flux-schnell' wait" in gone.batch(batch_id).reason
+    assert gone.batch(batch_id).pending == 2
+    plant = replace(gone, catalog=plant.catalog, lanes=plant.lanes)
+    for _ in range(20):
+        plant.clock.pass_time(60)
+        plant.reports.send([dump(Tick())])
+        plant.report()
+        plant.split()
+    assert plant.lane.messages
+    assert (plant.batch(batch_id).is_open, plant.batch(batch_id).reason) == (True, "")
+    plant.heal()
+    batch = plant.batch(batch_id)
+    assert (batch.state, batch.succeeded, batch.reason) == (BatchState.COMPLETED, 2, "")
+
+
+def test_a_part_with_the_longest_names_and_messages_fits_a_record() -> None:
+    plant = Plant()
+    names = [f"params.{number:03}{'ä' * 180}" for number in range(300)]
+    rows = ("cat" + ",1" * 300 + "\n") * 30
+    batch_id = plant.upload("a.csv", ",".join(["prompt", *names]) + "\n" + rows)
+    plant.heal()
+    (part,) = plant.batches.parts(batch_id)
+    assert len(json.dumps(part_record(part), ensure_ascii=False).encode()) < 400 * 1024 // 2
+    assert max(len(cell) for line in plant.results(batch_id) for cell in line.values()) < 32_767

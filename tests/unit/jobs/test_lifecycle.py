@@ -209,6 +209,14 @@ def test_only_an_untouched_pending_job_expires() -> None:
         apply(lifecycle.expire(job, 9), claimed())
 
 
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_job_whose_paid_call_is_open_is_held_and_not_expired_at_no_cost(stage: Stage) -> None:
+    pending = {**created(), "attempt_count": 1, "stage": stage, "reference": "p1"}
+    record = apply(lifecycle.expire(job_from_record(pending), 9), pending)
+    assert (record["state"], record["error_class"], record["stage"]) == (State.HELD, ErrorClass.EXPIRED, stage)
+    assert "cost_usd" not in record
+
+
 class Life(RuleBasedStateMachine):
     """Several owners, each acting on what it last saw, on one record."""
 
