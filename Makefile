@@ -16,7 +16,12 @@ BENCHES := package first_picture throughput
 CODE := functions infra ops tests $(wildcard bench)
 
 # A stray variable of the caller's must not decide which packages are seen or changed.
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV UV_PYTHON
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV UV_PYTHON NODE_ENV NODE_OPTIONS
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PIP_NO_DEPS
+# npm takes its options in upper and lower case; those that name a company's registry and certificates stay.
+NPM_OPTIONS := dry_run global include location omit only package_lock package_lock_only prefix production workspace workspaces
+unexport $(foreach option,$(NPM_OPTIONS),$(filter %_$(option) %_$(shell tr a-z A-Z <<<$(option)),\
+	$(filter npm_config_% NPM_CONFIG_%,$(.VARIABLES))))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Behind a company proxy the certificates that count are the machine's own.
 export UV_SYSTEM_CERTS := true
@@ -87,7 +92,14 @@ clean: ## Remove what was built; keeps environments, local state and pictures
 clean-all: clean ## Remove the environments too
 	rm -rf $(VENV) $(EMBEDDED) $(AWSCLI) node_modules
 
-# ---- environments: each is made again when its lock changes, and found ready otherwise
+# ---- environments: each is made again when its lock changes, and found ready otherwise. Its programs name the folder
+# that they were installed in, so its stamp does too: where a clone was moved or copied, everything is made anew.
+ifneq ($(shell cat $(VENV)/.synced 2>/dev/null),$(CURDIR))
+$(VENV)/.synced: elsewhere
+endif
+
+.PHONY: elsewhere
+elsewhere:
 
 $(VENV)/.synced: $(LOCKS)/uv.txt $(LOCKS)/dev.txt pyproject.toml
 	$(call make-venv,$(VENV))
@@ -101,7 +113,7 @@ $(VENV)/.synced: $(LOCKS)/uv.txt $(LOCKS)/dev.txt pyproject.toml
 	ln -sf "$$node/lib/node_modules/npm/bin/npx-cli.js" $(VENV)/bin/npx
 	@# Unpacks and compiles the CDK library once, here; where it cannot, the first deploy does it.
 	-@$(VENV)/bin/python -c 'import infra.app'
-	@touch $@
+	@echo '$(CURDIR)' >$@
 
 node_modules/.synced: package.json package-lock.json $(VENV)/.synced
 	npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
@@ -116,16 +128,22 @@ $(EMBEDDED)/.synced: $(LOCKS)/embedded-aws.txt $(VENV)/.synced
 $(AWSCLI)/.synced: $(LOCKS)/awscli.txt $(VENV)/.synced
 	$(call sync-venv,$(AWSCLI),$(LOCKS)/awscli.txt)
 
+define clear-moved-venv
+@[ "$$(cat $(1)/.synced 2>/dev/null)" = '$(CURDIR)' ] || rm -rf $(1)
+endef
+
 define make-venv
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	echo 'imagebatch needs Python 3.11 or newer, and "$(PYTHON)" is not that. Name one: make PYTHON=python3.12 setup' >&2; exit 1; }
 @$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	echo '"$(PYTHON)" cannot make environments. On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+$(call clear-moved-venv,$(1))
 @$(1)/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(1)
 endef
 
 define sync-venv
+$(call clear-moved-venv,$(1))
 @$(1)/bin/python -c '' 2>/dev/null || $(VENV)/bin/python -m venv --clear --without-pip $(1)
 $(UV) pip sync --quiet --python $(1)/bin/python --require-hashes $(2)
-@touch $@
+@echo '$(CURDIR)' >$@
 endef

@@ -29,7 +29,7 @@ class Config:
             (a new account has 10, and Lambda refuses to leave fewer than 100 unreserved).
         arch: the processor the functions run on, and the one the package was built for.
         package: directory of the Lambda package.
-        provider_urls: base URL by provider, in place of the catalog's (a sandbox, a gateway).
+        provider_urls: base URL by account of the catalog, in place of the catalog's (a sandbox, a gateway).
         lease_seconds: how long a worker owns a job without a heartbeat.
         chunk_rows: rows of a CSV in one chunk.
         removal: what `cdk destroy` does to pictures, metadata, jobs and batches.
@@ -124,7 +124,7 @@ class _Reader:
         ):
             self._wrong(key, value, 'JSON such as {"wavespeed": "https://gateway.example"}')
             return {}
-        return {str(provider): url.rstrip("/") for provider, url in urls.items()}
+        return {str(account): url.rstrip("/") for account, url in urls.items()}
 
     def _wrong(self, key: str, value: object, takes: str) -> None:
         self.problems.append(f"context {key}={value!r} cannot be used: it takes {takes}")

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from functions.adapters.attribute_values import from_item
 from functions.adapters.batches import LISTING_INDEX, DynamoBatchStore
-from functions.core.batches.records import BATCH_ITEM, CLOSED, OPEN, Batch, BatchState, RowProblem, batch_from_record
+from functions.core.batches.records import (
+    BATCH_ITEM,
+    CLOSED,
+    COUNTERS,
+    OPEN,
+    Batch,
+    BatchState,
+    RowProblem,
+    batch_from_record,
+)
 from ops.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -19,22 +28,7 @@ if TYPE_CHECKING:
 
 PROBLEMS_SHOWN = 20
 
-_PLAIN = (
-    "batch_id",
-    "state",
-    "rows",
-    "invalid_rows",
-    "requested",
-    "jobs",
-    "pending",
-    "running",
-    "held",
-    "succeeded",
-    "failed",
-    "duplicates_prevented",
-    "cost_usd",
-    "recipe",
-)
+_PLAIN = ("batch_id", "state", *COUNTERS, "cost_usd", "recipe")
 
 _READS_PER_REQUEST = 100  # BatchGetItem's limit
 _KEYS_PER_REQUEST = 500

@@ -3,6 +3,7 @@
 DIR/results.csv    as published, with one more column: the picture's file
 DIR/images/        the pictures
 DIR/index.html     the contact sheet
+DIR/.batch         the batch's id: a folder holds one batch
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from functions.core.input.identity import PictureSpec, spec_from_json
 from functions.core.input.text import field_key
 from ops.batches import file_name
 from ops.downloads import Outcome, Wanted, fetch_all, whole_file
-from ops.errors import CommandError
+from ops.errors import CommandError, UsageError
 from ops.file_names import FileNames
 from ops.page import PageBatch, PageRow, render_page
 from ops.results_file import Heading, ResultLine, append_cell, read_results, shown_cell
@@ -60,6 +61,24 @@ class _Plan:
     files: list[str] = field(default_factory=list)
     wanted: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     rows: list[PageRow] = field(default_factory=list)
+
+
+def claim_folder(folder: Path, batch_id: str, *, force: bool = False) -> None:
+    """Make a folder the batch's own, so that nothing of a person's or of another batch is written over.
+
+    Raises:
+        UsageError: it holds files of our names that are not this batch's, and not `force`.
+    """
+    claim = folder / ".batch"
+    owner = claim.read_text(errors="replace").strip() if claim.exists() else ""
+    foreign = [name for name in ("results.csv", "index.html", "images") if (folder / name).exists()]
+    if owner != batch_id and foreign and not force:
+        whose = f"the batch {owner}" if owner else "something else"
+        raise UsageError(
+            f"{folder} holds {', '.join(foreign)} of {whose}. Name another folder, or write over it with --force."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    claim.write_text(f"{batch_id}\n")
 
 
 def write_gallery(

@@ -8,13 +8,24 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from functions.core.batches.results import COLUMNS, safe_cell
+from ops.errors import CommandError
 
 _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
+class ResultsError(CommandError):
+    """Raised when what is published as a batch's results.csv is not such a file."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The results.csv in the bucket is damaged, or was not written by imagebatch. Submit the file again: "
+            "pictures that are there cost nothing."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ResultLine:
-    """One line: the file's `cells`, and what became of the row by our columns' names (`functions.core.batches.results`).
+    """One line: the file's `cells`, and what became of the row by our columns' names (`core.batches.results`).
 
     `text` is the line as it stands in the file, with its line end.
     """
@@ -52,14 +63,18 @@ class Heading:
 
 
 def read_results(lines: Iterable[str]) -> tuple[Heading, Iterator[ResultLine]]:
-    """The header and the lines of a results.csv, given its text line by line with the line ends as they are."""
+    """The header and the lines of a results.csv, given its text line by line with the line ends as they are.
+
+    Raises:
+        ResultsError: it is no such file; also while the lines are read.
+    """
     records = _records(lines)
-    text, names = next(records)
+    text, names = next(records, ("", ()))
     own = len(names) - len(COLUMNS)
+    if own < 1 or any(name.removeprefix("result_") != ours for name, ours in zip(names[own:], COLUMNS, strict=True)):
+        raise ResultsError
     heading = Heading(text, (names[0].removeprefix(_BOM), *names[1:])[:own], names)
-    return heading, (
-        ResultLine(raw, cells[:own], dict(zip(COLUMNS, cells[own:], strict=True))) for raw, cells in records
-    )
+    return heading, (_result_line(raw, cells, own) for raw, cells in records)
 
 
 def shown_cell(cell: str) -> str:
@@ -74,6 +89,12 @@ def append_cell(text: str, cell: str) -> str:
     return f"{line},{quoted}{text[len(line) :]}"
 
 
+def _result_line(text: str, cells: tuple[str, ...], own: int) -> ResultLine:
+    if len(cells) != own + len(COLUMNS):
+        raise ResultsError
+    return ResultLine(text, cells[:own], dict(zip(COLUMNS, cells[own:], strict=True)))
+
+
 def _records(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     taken: list[str] = []
 
@@ -82,6 +103,9 @@ def _records(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
             taken.append(line)
             yield line
 
-    for cells in csv.reader(taking(), strict=True):
-        yield "".join(taken), tuple(cells)
-        taken.clear()
+    try:
+        for cells in csv.reader(taking(), strict=True):
+            yield "".join(taken), tuple(cells)
+            taken.clear()
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ResultsError from error

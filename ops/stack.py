@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,8 +17,10 @@ from functions.adapters.dynamodb import DynamoJobStore, Table
 from functions.adapters.s3 import S3ObjectStore
 from ops.errors import NotFoundError
 from ops.local.instance import LocalInstance
+from ops.local.state import known_directories
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -26,6 +29,9 @@ DEFAULT_STACK = "imagebatch"
 
 CONNECTIONS = 16
 """Connections of a client: as many as pictures are downloaded at a time."""
+
+_MEAN_AN_ACCOUNT = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE")
+"""Environment variables by which a person or a build server names an AWS account."""
 
 _CONFIG = Config(
     connect_timeout=5,
@@ -37,10 +43,11 @@ _CONFIG = Config(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A deployed stack. `provider_secrets`: secret id by provider account."""
+    """A deployed stack. `account`: number of its AWS account; `provider_secrets`: secret id by provider account."""
 
     session: boto3.Session
     name: str
+    account: str
     inbox_bucket: str
     images_bucket: str
     metadata_bucket: str
@@ -74,23 +81,37 @@ class Stack:
 
 
 def find_stack(name: str, *, profile: str | None, region: str | None, notice: Callable[[str], None]) -> Stack:
-    """The stack that was meant: in the account of `profile` if one is named, else on the embedded AWS if it runs,
-    else in the account of the ordinary AWS credentials.
+    """The stack that was meant: in the AWS account that `profile` or `region` names, else on the embedded AWS if one
+    runs, else in the account of the environment's or the ordinary AWS credentials.
 
     Args:
-        notice: told in one line that the embedded AWS is used.
+        notice: told in one line where the stack is.
 
     Raises:
-        NotFoundError: when there is no such profile, region or stack.
+        NotFoundError: when there is no such profile, region or stack; when the embedded AWS, which seems to be meant,
+            is down: what was to cost nothing must not be paid for in an AWS account.
     """
-    instance = LocalInstance.find() if profile is None else None
-    if instance is not None:
-        notice(f"Using the embedded AWS at {instance.endpoint_url} (name a --profile for an AWS account).")
-        return local_stack(instance, name)
+    if profile is None and region is None:
+        if instance := LocalInstance.find():
+            notice(f"Using the embedded AWS at {instance.endpoint_url} (name a --profile for an AWS account).")
+            return local_stack(instance, name)
+        if (known := known_directories()) and not any(os.environ.get(variable) for variable in _MEAN_AN_ACCOUNT):
+            raise NotFoundError(
+                f"The embedded AWS in {known[0]} is not running: `imagebatch local up --state {known[0]}`, or name "
+                "--profile or --region for an AWS account."
+            )
+    stack = _in_account(name, profile, region)
+    said = f", profile {stack.session.profile_name}" if stack.session.profile_name != "default" else ""
+    notice(f"Using the stack '{name}' in AWS account {stack.account}, region {stack.session.region_name}{said}.")
+    return stack
+
+
+def _in_account(name: str, profile: str | None, region: str | None) -> Stack:
     try:
         session = boto3.Session(profile_name=profile, region_name=region)
     except ProfileNotFound as error:
-        raise NotFoundError(f"There is no AWS profile '{profile}'; see `aws configure list-profiles`.") from error
+        named = error.kwargs["profile"]  # by --profile or by AWS_PROFILE
+        raise NotFoundError(f"There is no AWS profile '{named}'; see `aws configure list-profiles`.") from error
     if session.region_name is None:
         raise NotFoundError(
             "No AWS region is set, and no embedded AWS is running. Name one with --region, or start the embedded AWS "
@@ -110,11 +131,13 @@ def describe(session: boto3.Session, name: str) -> Stack:
     Raises:
         NotFoundError: when there is no such stack, or it is none of ours.
     """
-    outputs = _outputs(session, name)
+    found = _find(session, name)
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
     try:
         return Stack(
             session=session,
             name=name,
+            account=found["StackId"].split(":")[4],  # arn:aws:cloudformation:region:account:stack/…
             inbox_bucket=outputs["InboxBucket"],
             images_bucket=outputs["ImagesBucket"],
             metadata_bucket=outputs["MetadataBucket"],
@@ -129,9 +152,9 @@ def describe(session: boto3.Session, name: str) -> Stack:
         ) from error
 
 
-def _outputs(session: boto3.Session, name: str) -> dict[str, str]:
+def _find(session: boto3.Session, name: str) -> StackTypeDef:
     try:
-        answer = session.client("cloudformation", config=_CONFIG).describe_stacks(StackName=name)
+        return session.client("cloudformation", config=_CONFIG).describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
@@ -139,7 +162,6 @@ def _outputs(session: boto3.Session, name: str) -> dict[str, str]:
             f"There is no stack '{name}' in region {session.region_name} of this account. Deploy it with `make deploy`,"
             " or name another one with --stack, --profile or --region."
         ) from error
-    return {output["OutputKey"]: output["OutputValue"] for output in answer["Stacks"][0].get("Outputs", [])}
 
 
 @cache

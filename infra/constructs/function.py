@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -81,11 +81,7 @@ class ServiceFunction(Construct):
             "lock, not by itself.",
         )
         self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[log_group.log_group_arn])
-        self.environment(
-            STACK=Stack.of(self).stack_name,
-            POWERTOOLS_SERVICE_NAME="imagebatch",
-            POWERTOOLS_LOG_LEVEL="INFO",
-        )
+        self.environment(POWERTOOLS_SERVICE_NAME="imagebatch", POWERTOOLS_LOG_LEVEL="INFO")
 
     def environment(self, **variables: str) -> None:
         """Set environment variables of the function."""

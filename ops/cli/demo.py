@@ -15,7 +15,7 @@ from functions.core.batches.records import Batch
 from ops import uploads
 from ops.aws_errors import explain
 from ops.batches import is_complete
-from ops.cli.frame import JsonOption, print_json, stdout
+from ops.cli.frame import JsonOption, embedded_stack, print_json, stdout
 from ops.cli.local import show_step
 from ops.cli.progress import batch_progress
 from ops.cli.results import fetch, gallery_record, require_results
@@ -24,6 +24,7 @@ from ops.errors import CommandError, IncompleteError
 from ops.following import follow
 from ops.local.embedded import ROOT
 from ops.local.instance import LocalInstance
+from ops.local.state import StateDirectory
 from ops.stack import Stack, local_stack
 
 EXAMPLE = ROOT / "events" / "products.csv"
@@ -42,6 +43,7 @@ class Run:
 
 
 def demo(
+    context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the pictures go.")] = Path("out"),
     state: Annotated[
         Path, typer.Option("--state", metavar="DIR", help="Where the embedded AWS keeps its state.")
@@ -54,8 +56,9 @@ def demo(
     bucket, waits, fetches the results and stops what it started. State is kept: a second run finds everything paid for.
     """
     begin = time.monotonic()
-    with _sentence_and_logs(state), _instance(state) as instance:
-        stack = local_stack(instance)
+    name = embedded_stack(context)
+    with _sentence_and_logs(state), _instance(state, name) as instance:
+        stack = local_stack(instance, name)
         with show_step(f"Copying {EXAMPLE.relative_to(ROOT)} into the inbox bucket"):
             upload = uploads.upload(stack, EXAMPLE, EXAMPLE.name)
         until_upload = time.monotonic() - begin
@@ -112,16 +115,18 @@ def _watch(stack: Stack, batch_id: str) -> Run:
 
 
 @contextmanager
-def _instance(state: Path) -> Iterator[LocalInstance]:
-    """The embedded AWS of the demo; stopped in the end unless it was running before."""
-    was_running = LocalInstance.find(state) is not None
-    instance = LocalInstance.start(state, current=False, step=show_step)
-    try:
-        yield instance
-    finally:
-        if not was_running:
-            with show_step("Stopping the embedded AWS"):
-                instance.stop()
+def _instance(directory: Path, stack: str) -> Iterator[LocalInstance]:
+    """The embedded AWS of the demo, which has it for itself; stopped in the end unless it was running before."""
+    busy = f"Another demo is at work in {directory}; wait for it, or name another folder with --state."
+    with StateDirectory.make(directory).held("demo", otherwise=busy):
+        was_running = LocalInstance.find(directory) is not None
+        instance = LocalInstance.start(directory, stack=stack, current=False, step=show_step)
+        try:
+            yield instance
+        finally:
+            if not was_running:
+                with show_step("Stopping the embedded AWS"):
+                    instance.stop()
 
 
 @contextmanager

@@ -13,17 +13,18 @@ from decimal import Decimal
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from ops.aws_errors import explain
-from ops.errors import CommandError
+from ops.cli.signals import orderly_end
+from ops.cli.terminal import Terminal
+from ops.errors import CommandError, UsageError
 from ops.stack import DEFAULT_STACK, Stack, find_stack
 
 _WIDTH_OF_A_FILE = 160  # columns of what goes to a file or a pipe, where nobody's window is too narrow
 
-stdout = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
-stderr = Console(stderr=True, highlight=False)
+stdout = Terminal(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+stderr = Terminal(stderr=True, highlight=False)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 
@@ -49,7 +50,8 @@ class CommandGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """See `click.Group.invoke`."""
         try:
-            return super().invoke(ctx)
+            with orderly_end():
+                return super().invoke(ctx)
         except BrokenPipeError:  # the reader of our output has enough of it: Typer ends quietly
             raise
         except Exception as error:
@@ -104,6 +106,18 @@ def connect(context: typer.Context) -> Stack:
         region=options.region,
         notice=lambda line: stderr.print(line, style="dim", markup=False, soft_wrap=True),
     )
+
+
+def embedded_stack(context: typer.Context) -> str:
+    """The stack's name for a command that is for the embedded AWS alone.
+
+    Raises:
+        UsageError: when an AWS account is named.
+    """
+    options: StackOptions = context.obj
+    if options.profile is not None or options.region is not None:
+        raise UsageError("This command is for the embedded AWS; --profile and --region name an AWS account.")
+    return options.stack
 
 
 def print_json(answer: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.frame import JsonOption, stderr
+from ops.cli.frame import JsonOption, embedded_stack, stderr
 from ops.errors import UsageError
 from ops.local.instance import LocalInstance, stop
 from ops.local.providers import Providers
@@ -27,8 +27,11 @@ StateOption = Annotated[
 
 @app.command()
 def up(
+    context: typer.Context,
     state: StateOption = None,
-    port: Annotated[int | None, typer.Option(help="Port of the embedded AWS; any free one without it.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the embedded AWS; any free one without it.")
+    ] = None,
     provider: Annotated[
         list[str] | None, typer.Option(metavar="NAME=URL", help="Reach a provider elsewhere than at the sandbox.")
     ] = None,
@@ -38,8 +41,11 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Start the embedded AWS and the sandbox provider, and deploy the stack; what an earlier run left is there."""
+    stack = embedded_stack(context)
     providers = Providers(urls=dict(_name_and_url(text) for text in provider or []), live=live)
-    instance = LocalInstance.start(state or default_directory(), port=port, providers=providers, step=show_step)
+    instance = LocalInstance.start(
+        state or default_directory(), port=port, stack=stack, providers=providers, step=show_step
+    )
     if as_json:
         typer.echo(json.dumps(asdict(instance.record)))
         return
@@ -49,8 +55,9 @@ def up(
 
 
 @app.command()
-def down(state: StateOption = None) -> None:
+def down(context: typer.Context, state: StateOption = None) -> None:
     """Stop the embedded AWS and the sandbox provider. Their state stays for the next time."""
+    embedded_stack(context)
     running = LocalInstance.find(state)
     directory = running.state.path if running else (state or default_directory())
     with show_step("Stopping the embedded AWS"):

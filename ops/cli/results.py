@@ -16,7 +16,7 @@ from ops.cli.frame import JsonOption, connect, print_json, stderr, stdout
 from ops.cli.progress import describe
 from ops.cli.views import counted, summary
 from ops.errors import IncompleteError, NotYetError, RejectedError
-from ops.gallery import Gallery, write_gallery
+from ops.gallery import Gallery, claim_folder, write_gallery
 from ops.stack import Stack
 
 
@@ -31,6 +31,9 @@ def results(
             "--output", "-o", metavar="DIR", help="Where to write; made if it is not there.", show_default=False
         ),
     ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a folder that holds something else, over what has our names.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a batch's results.csv, its pictures and a page that shows them into a folder.
@@ -41,7 +44,7 @@ def results(
     stack = connect(context)
     found = find_batch(stack, batch)
     require_results(found)
-    gallery = fetch(stack, found, output)
+    gallery = fetch(stack, found, output, force=force)
     if as_json:
         print_json(gallery_record(found, gallery))
     else:
@@ -76,8 +79,13 @@ def require_results(batch: Batch) -> None:
     )
 
 
-def fetch(stack: Stack, batch: Batch, folder: Path) -> Gallery:
-    """Write a batch's gallery, with a progress bar on standard error."""
+def fetch(stack: Stack, batch: Batch, folder: Path, *, force: bool = False) -> Gallery:
+    """Write a batch's gallery, with a progress bar on standard error.
+
+    Raises:
+        UsageError: the folder holds something else, and not `force`.
+    """
+    claim_folder(folder, batch.batch_id, force=force)
     with _bar() as (set_total, advance):
         return write_gallery(stack, batch, folder, set_total, lambda _: advance())
 

@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import ClientError
@@ -105,18 +107,10 @@ class Deployment:
             out.flush()
             start = out.tell()
             try:
-                done = subprocess.run(
-                    command,
-                    cwd=directory,
-                    env=self._environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                    check=False,
-                )
+                exit_code = _run_group(command, directory, self._environment(), out)
             except FileNotFoundError as error:
                 raise LocalError(f"{CDK} is not there; `make setup` installs it.") from error
-        if done.returncode:
+        if exit_code:
             said = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
             raise LocalError(
                 "\n".join([f"`cdk {arguments[0]}` failed; all it said is in {log}. The end:", *said[-20:]])
@@ -139,6 +133,26 @@ class Deployment:
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_DISABLE_VERSION_CHECK": "true",
         }
+
+
+def _run_group(command: Sequence[str], directory: Path, environment: Mapping[str, str], output: IO[bytes]) -> int:
+    """Run a program in a process group of its own; its exit code. What ends the wait ends the whole group."""
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        process_group=0,
+    )
+    try:
+        return process.wait()
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):  # it ended meanwhile (macOS answers with the second)
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _describe(session: boto3.Session, stack: str) -> StackTypeDef | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from ops.local.providers import Providers
 from ops.local.sandbox import sandbox
 from ops.local.service import HOST
 from ops.local.session import EmbeddedSession
-from ops.local.state import Record, StateDirectory, current_directory, make_current
+from ops.local.state import Record, StateDirectory, known_directories, remember
 
 STACK = "imagebatch"
 
@@ -39,6 +38,7 @@ class LocalInstance:
         directory: Path,
         *,
         port: int | None = None,
+        stack: str = STACK,
         providers: Providers | None = None,
         context: Mapping[str, str] | None = None,
         current: bool = True,
@@ -51,9 +51,10 @@ class LocalInstance:
         Args:
             directory: where its state is kept; what an earlier run left there is there again.
             port: of the embedded AWS; without it the one of last time, or any free one.
+            stack: the stack's name.
             providers: where the providers are; the sandbox without it.
             context: more CDK context, as ``{"lease_seconds": "5"}``.
-            current: remember it as the instance that the other commands find.
+            current: remember it for the other commands.
             step: told what is being done.
 
         Raises:
@@ -61,27 +62,26 @@ class LocalInstance:
         """
         providers = providers or Providers()
         state = StateDirectory.make(directory)
-        with _one_at_a_time(state), ExitStack() as undo:
-            record = _start_processes(state, port, providers, step, undo)
+        if current:
+            remember(state)
+        busy = f"Another `local up` is at work in {state.path}; wait for it."
+        with state.held("up", otherwise=busy), ExitStack() as undo:
+            record = _start_processes(state, port, stack, providers, step, undo)
             instance = cls(state, record)
             instance._deploy(providers, context or {}, step)
             undo.pop_all()
             state.write(record)
-        if current:
-            make_current(state)
         return instance
 
     @classmethod
     def find(cls, directory: Path | None = None) -> LocalInstance | None:
-        """The running instance of ``directory``, or of the folder that was started last; ``None`` if it is down."""
-        directory = directory or current_directory()
-        if directory is None:
-            return None
-        state = StateDirectory(directory.resolve())
-        record = state.read()
-        if record is None or embedded_aws(state).daemon.pid() is None:
-            return None
-        return cls(state, record)
+        """The running instance of ``directory``, or the one of those that run that was started last."""
+        for candidate in [directory] if directory else known_directories():
+            state = StateDirectory(candidate.resolve())
+            record = state.read()
+            if record is not None and embedded_aws(state).daemon.pid() is not None:
+                return cls(state, record)
+        return None
 
     def stop(self) -> None:
         """Stop it and the sandbox. State stays."""
@@ -145,7 +145,7 @@ def stop(directory: Path) -> bool:
 
 
 def _start_processes(
-    state: StateDirectory, port: int | None, providers: Providers, step: Step, undo: ExitStack
+    state: StateDirectory, port: int | None, stack: str, providers: Providers, step: Step, undo: ExitStack
 ) -> Record:
     """Start what is needed and not there, stop what is no longer needed; the record of what runs then."""
     last = state.read()
@@ -165,16 +165,5 @@ def _start_processes(
         sandbox_url=f"http://{HOST}:{sandbox_port}" if providers.needs_sandbox() else None,
         sandbox_port=sandbox_port,
         sandbox_pid=fake.daemon.pid(),
-        stack=STACK,
+        stack=stack,
     )
-
-
-@contextmanager
-def _one_at_a_time(state: StateDirectory) -> Iterator[None]:
-    """Refuse a second start in the same folder while one is at work."""
-    with state.lock("up").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LocalError(f"Another `local up` is at work in {state.path}; wait for it.") from error
-        yield

@@ -20,7 +20,8 @@ SANDBOX_KEY = "key-of-the-sandbox"
 class Providers:
     """What was asked for: addresses by provider name, and whether the real keys are used.
 
-    A provider without an address is reached at the sandbox, or with ``live`` where the catalog says.
+    An address holds for every account at its provider. A provider without one is reached at the sandbox, or with
+    ``live`` where the catalog says.
     """
 
     urls: Mapping[str, str] = field(default_factory=dict)
@@ -50,14 +51,12 @@ class Providers:
         return not self.live and any(account.provider not in self.urls for account in _accounts())
 
     def base_urls(self, sandbox_url: str | None) -> dict[str, str]:
-        """Address by provider name; one that is missing is reached where the catalog says."""
-        urls = {}
-        if sandbox_url is not None and self.needs_sandbox():
-            urls = {account.provider: sandbox_url for account in _accounts()}
-        return urls | {name: url.rstrip("/") for name, url in self.urls.items()}
+        """Address by account name; one that is missing is reached where the catalog says."""
+        urls = {account.name: self.urls.get(account.provider, sandbox_url) for account in _accounts()}
+        return {name: url.rstrip("/") for name, url in urls.items() if url is not None}
 
     def context(self, sandbox_url: str | None) -> dict[str, str]:
-        """The CDK context that says so."""
+        """The CDK context that says so; see :class:`infra.config.Config`."""
         return {"provider_urls": json.dumps(self.base_urls(sandbox_url), sort_keys=True)}
 
     def store_keys(self, session: boto3.Session, provider_secrets: str) -> None:

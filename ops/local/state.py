@@ -1,4 +1,4 @@
-"""The folder of one embedded AWS, and the pointer to the one in use.
+"""The folder of one embedded AWS, and where all of them are remembered.
 
 ::
 
@@ -13,10 +13,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from ops.local.errors import LocalError
 
 DEFAULT_DIRECTORY = Path(".imagebatch")
 
@@ -55,10 +60,11 @@ class StateDirectory:
         return state
 
     def read(self) -> Record | None:
-        """The record, or ``None`` if nothing was ever started here."""
+        """The record, or ``None`` if nothing was ever started here; a damaged one is as none, and a start mends it."""
         try:
-            return Record(**json.loads((self.path / "local.json").read_text()))
-        except FileNotFoundError:
+            fields = json.loads((self.path / "local.json").read_text())
+            return Record(**fields | {"port": int(fields["port"])})
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
             return None
 
     def write(self, record: Record) -> None:
@@ -71,6 +77,20 @@ class StateDirectory:
         """The lock file of the process ``name``."""
         return self.path / "run" / f"{name}.lock"
 
+    @contextmanager
+    def held(self, name: str, otherwise: str) -> Iterator[None]:
+        """Hold the lock ``name``.
+
+        Raises:
+            LocalError: saying ``otherwise``, when another process holds it.
+        """
+        with self.lock(name).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LocalError(otherwise) from error
+            yield
+
     def log(self, name: str) -> Path:
         """The log file of the process ``name``."""
         return self.path / "logs" / f"{name}.log"
@@ -81,23 +101,39 @@ def default_directory() -> Path:
     return Path(os.environ.get("IMAGEBATCH_STATE") or DEFAULT_DIRECTORY)
 
 
-def current_directory() -> Path | None:
-    """The folder of the instance that was started last: ``$IMAGEBATCH_STATE``, else what the pointer says."""
+def known_directories() -> list[Path]:
+    """The folders that other commands look for a running instance in: ``$IMAGEBATCH_STATE`` alone if it is set, else
+    every one that was started for them and is still there, the last one first.
+    """
     if named := os.environ.get("IMAGEBATCH_STATE"):
-        return Path(named)
+        return [Path(named)]
     try:
-        return Path(_pointer().read_text().strip())
-    except FileNotFoundError:
-        return None
+        remembered = _memory().read_text().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [Path(line) for line in remembered if (Path(line) / "local.json").exists()]
 
 
-def make_current(state: StateDirectory) -> None:
-    """Remember ``state`` as the instance that the other commands talk to."""
-    pointer = _pointer()
-    pointer.parent.mkdir(parents=True, exist_ok=True)
-    pointer.write_text(f"{state.path}\n")
+def remember(state: StateDirectory) -> None:
+    """Remember ``state`` as the first one of :func:`known_directories`, unless ``$IMAGEBATCH_STATE`` names the one.
+
+    Raises:
+        LocalError: there is no place to remember it.
+    """
+    if os.environ.get("IMAGEBATCH_STATE"):
+        return
+    memory = _memory()
+    try:
+        others = [directory for directory in known_directories() if directory != state.path]
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text("".join(f"{directory}\n" for directory in (state.path, *others)))
+    except OSError as error:
+        raise LocalError(
+            f"{memory} cannot be written ({error.strerror}), where other commands find the embedded AWS. Set "
+            f"IMAGEBATCH_STATE={state.path} for this command and the others."
+        ) from error
 
 
-def _pointer() -> Path:
+def _memory() -> Path:
     home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return home / "imagebatch" / "current"

@@ -20,7 +20,7 @@ from ops.sandbox.engine import Engine, RefusedError
 from ops.sandbox.outputs import Outputs
 from ops.sandbox.predictions import Prediction
 from ops.sandbox.server import NoAnswer
-from ops.sandbox.wavespeed_input import InputError, Listing, read_listing, read_order
+from ops.sandbox.wavespeed_input import Listing, RequestError, read_listing, read_order
 
 #: US dollars a run, from the models' pages.
 PRICES = {"wavespeed-ai/flux-schnell": Decimal("0.003")}
@@ -77,7 +77,7 @@ class WaveSpeed:
             body = await _json_object(request)
             order, waits = read_order(body, model, PRICES[model], request.headers.get("idempotency-key"))
             prediction = self._engine.submit(order)
-        except InputError as error:
+        except RequestError as error:
             self._engine.refuse("invalid")
             return _error(400, str(error))
         except RefusedError as error:
@@ -129,7 +129,7 @@ class WaveSpeed:
             return _unauthorized()
         try:
             listing = read_listing(await _json_object(request))
-        except InputError as error:
+        except RequestError as error:
             return _error(400, str(error))
         now = self._engine.clock()
         found = [p for p in self._engine.latest() if _matches(listing, p, now)]
@@ -149,7 +149,7 @@ class WaveSpeed:
             return _unauthorized()
         try:
             body = await _json_object(request)
-        except InputError as error:
+        except RequestError as error:
             return _error(400, str(error))
         model = body.get("model_id")
         if not isinstance(model, str) or model not in PRICES:
@@ -201,9 +201,9 @@ async def _json_object(request: Request) -> Mapping[str, Any]:
     try:
         body = json.loads(await request.body())
     except ValueError:
-        raise InputError("The request body is not valid JSON.") from None
+        raise RequestError("The request body is not valid JSON.") from None
     if not isinstance(body, dict):
-        raise InputError("The request body must be a JSON object.")
+        raise RequestError("The request body must be a JSON object.")
     return body
 
 

@@ -16,7 +16,7 @@ _MAX_SEED = 2**31 - 1
 _MAX_PAGE_SIZE = 100
 
 
-class InputError(ValueError):
+class RequestError(ValueError):
     """Raised when a request body is refused; the message goes into the answer."""
 
 
@@ -38,15 +38,15 @@ def read_order(
     """The order in a submit, and whether the client waits for the result (``enable_sync_mode``).
 
     Raises:
-        InputError: a field is missing, of the wrong type or out of range.
+        RequestError: a field is missing, of the wrong type or out of range.
     """
     prompt = body.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
-        raise InputError("Missing required parameter: prompt")
+        raise RequestError("Missing required parameter: prompt")
     try:
         prompt.encode()
     except UnicodeEncodeError:
-        raise InputError("Invalid parameter: prompt is not valid Unicode") from None
+        raise RequestError("Invalid parameter: prompt is not valid Unicode") from None
     width, height = _size(body.get("size", "1024*1024"))
     seed = _integer(body, "seed", default=-1, low=-1, high=_MAX_SEED)
     _strength(body.get("strength", 0.8))
@@ -69,7 +69,7 @@ def read_listing(body: Mapping[str, Any]) -> Listing:
     """The query in a listing request.
 
     Raises:
-        InputError: a field is of the wrong type or out of range.
+        RequestError: a field is of the wrong type or out of range.
     """
     return Listing(
         page=_integer(body, "page", default=1, low=1, high=10**6),
@@ -84,10 +84,10 @@ def read_listing(body: Mapping[str, Any]) -> Listing:
 def _size(value: object) -> tuple[int, int]:
     found = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise InputError(f"Invalid parameter: size must look like 1024*1024, got {value!r}")
+        raise RequestError(f"Invalid parameter: size must look like 1024*1024, got {value!r}")
     width, height = int(found[1]), int(found[2])
     if not (_MIN_SIDE <= width <= _MAX_SIDE and _MIN_SIDE <= height <= _MAX_SIDE):
-        raise InputError(f"Invalid parameter: size must be {_MIN_SIDE} to {_MAX_SIDE} per side, got {value!r}")
+        raise RequestError(f"Invalid parameter: size must be {_MIN_SIDE} to {_MAX_SIDE} per side, got {value!r}")
     return width, height
 
 
@@ -95,25 +95,25 @@ def _format(value: object) -> Literal["jpeg", "png", "webp"]:
     match value:
         case "jpeg" | "png" | "webp":
             return value
-    raise InputError(f"Invalid parameter: output_format must be jpeg, png or webp, got {value!r}")
+    raise RequestError(f"Invalid parameter: output_format must be jpeg, png or webp, got {value!r}")
 
 
 def _strength(value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InputError(f"Invalid parameter: strength must be between 0 and 1, got {value!r}")
+        raise RequestError(f"Invalid parameter: strength must be between 0 and 1, got {value!r}")
 
 
 def _integer(body: Mapping[str, Any], name: str, *, default: int, low: int, high: int) -> int:
     value = body.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InputError(f"Invalid parameter: {name} must be an integer between {low} and {high}, got {value!r}")
+        raise RequestError(f"Invalid parameter: {name} must be an integer between {low} and {high}, got {value!r}")
     return value
 
 
 def _boolean(body: Mapping[str, Any], name: str) -> bool:
     value = body.get(name, False)
     if not isinstance(value, bool):
-        raise InputError(f"Invalid parameter: {name} must be a boolean, got {value!r}")
+        raise RequestError(f"Invalid parameter: {name} must be a boolean, got {value!r}")
     return value
 
 
@@ -121,7 +121,7 @@ def _optional_text(body: Mapping[str, Any], name: str) -> str | None:
     value = body.get(name)
     if value is None or isinstance(value, str):
         return value
-    raise InputError(f"Invalid parameter: {name} must be a string, got {value!r}")
+    raise RequestError(f"Invalid parameter: {name} must be a string, got {value!r}")
 
 
 def _time(body: Mapping[str, Any], name: str) -> float | None:
@@ -131,5 +131,5 @@ def _time(body: Mapping[str, Any], name: str) -> float | None:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        raise InputError(f"Invalid parameter: {name} must be an ISO 8601 date and time, got {value!r}") from None
+        raise RequestError(f"Invalid parameter: {name} must be an ISO 8601 date and time, got {value!r}") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -125,7 +125,7 @@ def test_every_function_has_a_role_of_its_own(template: Template) -> None:
 @pytest.mark.parametrize("function", SETTINGS)
 def test_a_function_is_told_everything_its_settings_name(template: Template, function: str) -> None:
     wanted = {field.name.upper() for field in fields(SETTINGS[function])}
-    common = {"STACK", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
+    common = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
     assert set(environment(template, function)) == wanted | common
 
 
@@ -166,7 +166,6 @@ def test_options_reach_the_functions(small_template: Template) -> None:
     worker = environment(small_template, "Lane-quick/Worker")
     assert json.loads(worker["PROVIDER_URLS"]) == {"wavespeed": "http://127.0.0.1:9999"}
     assert worker["LEASE_SECONDS"] == "30"
-    assert worker["STACK"] == "trial"
     assert environment(small_template, "Intake/Splitter")["CHUNK_ROWS"] == "100"
 
 
@@ -193,11 +192,12 @@ def test_sizes_and_timeouts_are_what_the_work_needs(template: Template) -> None:
     }
 
 
-def test_only_the_splitter_may_feed_itself_for_long(template: Template) -> None:
-    """A long scan continues itself more often than Lambda's loop detection lets a function do."""
+def test_only_who_sends_to_its_own_queue_may_feed_itself_for_long(template: Template) -> None:
+    """A long scan and a recount that is wanted again continue more often than Lambda's loop detection lets them."""
     functions = template.all("AWS::Lambda::Function")
     assert {path for path, function in functions.items() if function.get("RecursiveLoop") == "Allow"} == {
-        "Intake/Splitter/Function"
+        "Intake/Splitter/Function",
+        "Reporting/Reporter/Function",
     }
 
 

@@ -41,6 +41,7 @@ def stack() -> Iterator[Stack]:
         yield Stack(
             session=session,
             name="imagebatch",
+            account="123456789012",
             inbox_bucket="inbox",
             images_bucket="images",
             metadata_bucket="metadata",
@@ -100,7 +101,7 @@ def put_batch(stack: Stack) -> PutBatch:
             "deadline_at": "2026-11-21T14:43:06.120Z",
             "updated_at": "2026-11-21T08:44:06.120Z",
             "scanned": True,
-            "parts_expected": 1,
+            "rows_expected": attributes.get("rows", 0),
             "parts_done": 1,
             **attributes,
         }
@@ -116,7 +117,14 @@ def put_part(stack: Stack) -> Callable[[str, list[tuple[int, int, str, str]]], N
     def put(batch_id: str, problems: list[tuple[int, int, str, str]]) -> None:
         found = tuple(RowProblem(*problem) for problem in problems)
         part = Part(
-            offset=10, end=90, first_row=1, rows=9, invalid_rows=len(found), requested=9 - len(found), problems=found
+            offset=10,
+            end=90,
+            end_line=11,
+            first_row=1,
+            rows=9,
+            invalid_rows=len(found),
+            requested=9 - len(found),
+            problems=found,
         )
         record = {"batch_id": batch_id, "item": part_item(part.offset), **part_record(part)}
         stack.dynamodb().put_item(TableName="batches", Item=to_item(record))

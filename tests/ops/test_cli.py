@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +18,8 @@ from typer.testing import CliRunner, Result
 from functions.core.keys import results_key
 from ops.cli import app, frame, key, waiting
 from ops.cli.frame import stack_options_first
+from ops.local.errors import LocalError
+from ops.local.instance import LocalInstance
 from ops.stack import Stack
 
 PutBatch = Callable[..., None]
@@ -223,6 +227,75 @@ def test_the_stacks_options_may_stand_after_the_command(
     run("--profile", "shop", "recipe", "list")
 
     assert asked == [("other", None, "eu-west-1"), ("imagebatch", "shop", None)]
+
+
+@pytest.mark.parametrize("option", ["--profile", "--region"])
+def test_local_commands_are_for_no_aws_account(run: Run, option: str) -> None:
+    for command in ("up", "down"):
+        result = run(option, "any", "local", command)
+
+        assert result.exit_code == 2
+        assert "name an AWS account" in result.stderr
+
+
+def test_local_up_puts_the_stack_that_was_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def start(_: Path, *, stack: str, **__: Any) -> Any:
+        asked.append(stack)
+        raise LocalError("far enough")
+
+    monkeypatch.setattr(LocalInstance, "start", start)
+
+    run("--stack", "trial", "local", "up", "--state", tmp_path)
+
+    assert asked == ["trial"]
+
+
+@pytest.mark.parametrize("port", [0, 99999999])
+def test_a_port_that_is_none_is_refused(run: Run, port: int) -> None:
+    result = run("local", "up", "--port", port)
+
+    assert result.exit_code == 2
+    assert "--port" in result.stderr
+
+
+def test_a_file_name_gives_the_terminal_no_orders(
+    run: Run, put_batch: PutBatch, put_part: Callable[[str, list[tuple[int, int, str, str]]], None]
+) -> None:
+    put_batch(
+        "products-aaa",
+        source={"bucket": "inbox", "key": "a\x1b]0;owned\x07\x9b2J.csv", "version": "v1"},
+        rows=9,
+        invalid_rows=1,
+    )
+    put_part("products-aaa", [(3, 4, "wid\x1b[31mth", "\x1b[2Jno\x00 size\x7f")])
+
+    shown = run("status", "products-aaa").stdout
+
+    assert "a]0;owned2J.csv" in shown
+    assert "wid[31mth" in shown
+    assert not set(shown) & {"\x1b", "\x07", "\x9b", "\x00", "\x7f"}
+    assert "\x1b" not in run("status", "\x1b[2Jnone").stderr
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    undone: list[str] = []
+
+    def find(*_: Any, **__: Any) -> Stack:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(30)
+        finally:
+            signal.raise_signal(signal.SIGTERM)  # a second one does not interrupt the clearing up
+            undone.append("all")
+        raise AssertionError
+
+    monkeypatch.setattr(frame, "find_stack", find)
+
+    assert run("status").exit_code == 128 + signal.SIGTERM
+    assert undone == ["all"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_arguments_after_two_dashes_are_left_alone() -> None:

@@ -16,6 +16,7 @@ from functions.core.keys import results_key
 from ops.batches import find_batch
 from ops.cli import app, demo
 from ops.local.errors import LocalError
+from ops.local.state import StateDirectory
 from ops.stack import Stack
 
 
@@ -44,7 +45,7 @@ class FakeInstance:
 def instance(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> type[FakeInstance]:
     fresh = type("Instance", (FakeInstance,), {})
     monkeypatch.setattr(demo, "LocalInstance", fresh)
-    monkeypatch.setattr(demo, "local_stack", lambda _: stack)
+    monkeypatch.setattr(demo, "local_stack", lambda *_: stack)
     return fresh
 
 
@@ -98,6 +99,26 @@ def test_it_leaves_alone_what_was_running_before(run: Callable[..., Result], ins
     run(succeeded=1)
 
     assert instance.stopped == 0
+
+
+def test_a_second_demo_in_the_same_folder_is_refused_and_stops_nothing(
+    run: Callable[..., Result], instance: type[FakeInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with StateDirectory.make(Path("state")).held("demo", otherwise=""):
+        result = run(succeeded=1)
+
+    assert result.exit_code == 1
+    assert "Another demo is at work in state" in result.stderr
+    assert instance.stopped == 0
+
+
+def test_the_demo_is_for_no_aws_account(run: Callable[..., Result]) -> None:
+    result = run("--region", "eu-west-1", succeeded=1)
+
+    assert result.exit_code == 2
+    assert "--region name an AWS account" in result.stderr
 
 
 def test_a_row_without_a_picture_is_a_failure(run: Callable[..., Result], instance: type[FakeInstance]) -> None:

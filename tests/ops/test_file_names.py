@@ -1,3 +1,5 @@
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +30,16 @@ def test_no_name_is_given_twice_even_where_case_makes_no_difference() -> None:
     assert given == ["Mug.jpg", "mug-2.jpg", "MUG-3.jpg", "mug-2-2.jpg"]
 
 
+def test_a_hundred_thousand_rows_of_one_name_take_no_longer_each_than_a_few() -> None:
+    names = FileNames(100_000)
+
+    begin = time.process_time()
+    last = [names.claim(row, "ACME", "", "jpg") for row in range(100_000)][-1]
+
+    assert last == "ACME-100000.jpg"
+    assert time.process_time() - begin < 20  # quadratic, it would be an hour
+
+
 def test_pictures_of_different_formats_do_not_share_a_stem() -> None:
     names = FileNames(9)
 
@@ -36,7 +48,8 @@ def test_pictures_of_different_formats_do_not_share_a_stem() -> None:
 
 def test_a_name_that_windows_reserves_is_changed() -> None:
     assert FileNames(9).claim(1, "CON", "", "jpg") == "CON-.jpg"
-    assert FileNames(9).claim(1, "nul.txt", "", "jpg") == "nul.txt-.jpg"
+    assert FileNames(9).claim(1, "nul.txt", "", "jpg") == "nul-.txt.jpg"
+    assert FileNames(9).claim(1, "com¹", "", "jpg") == "com¹-.jpg"
 
 
 def test_a_name_cannot_leave_the_folder() -> None:

@@ -13,8 +13,8 @@ from functions.core.keys import results_key
 from ops import gallery
 from ops.batches import find_batch
 from ops.downloads import Outcome
-from ops.errors import CommandError
-from ops.gallery import Gallery, write_gallery
+from ops.errors import CommandError, UsageError
+from ops.gallery import Gallery, claim_folder, write_gallery
 from ops.stack import Stack
 
 BATCH = "products-1234567890"
@@ -161,6 +161,31 @@ def test_a_long_batch_s_page_has_its_first_rows(
     assert (written.lines, written.files) == (3, 3)
     assert len(page_rows(tmp_path)) == 2
     assert '"lines":3' in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["results.csv", "index.html", "images"])
+def test_a_folder_with_something_else_of_that_name_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+
+    with pytest.raises(UsageError, match=f"{name} of something else.*--force"):
+        claim_folder(tmp_path, BATCH)
+    claim_folder(tmp_path, BATCH, force=True)
+    claim_folder(tmp_path, BATCH)  # it is the batch's own now
+
+
+def test_a_folder_holds_one_batch(tmp_path: Path) -> None:
+    claim_folder(tmp_path / "out", BATCH)
+    (tmp_path / "out" / "images").mkdir()  # as far as it came when it was interrupted
+
+    claim_folder(tmp_path / "out", BATCH)
+    with pytest.raises(UsageError, match=f"images of the batch {BATCH}"):
+        claim_folder(tmp_path / "out", "posters-1")
+
+
+def test_a_folder_with_other_files_is_as_good_as_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+
+    claim_folder(tmp_path, BATCH)
 
 
 def test_results_that_are_gone_are_a_sentence(stack: Stack, batch: Batch, tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,73 @@ def test_a_process_id_left_in_the_file_is_not_taken_for_a_running_process(daemon
 
     assert daemon.pid() is None
     daemon.stop()  # would end this test run if it believed the file
+
+
+@contextmanager
+def others_asking(tmp_path: Path, log: Path) -> Iterator[list[int]]:
+    """Others who ask all the time whether it runs; the process ids they were told."""
+    told: list[int] = []
+    end = threading.Event()
+
+    def ask() -> None:
+        other = Daemon("it", lock=tmp_path / "it.lock", log=log)
+        while not end.is_set():
+            if pid := other.pid():
+                told.append(pid)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield told
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_those_who_ask_at_the_same_time_do_not_take_each_other_for_the_process(
+    daemon: Daemon, tmp_path: Path, log: Path
+) -> None:
+    (tmp_path / "it.lock").write_text(str(os.getpid()))
+
+    with others_asking(tmp_path, log) as told:
+        time.sleep(0.3)
+        daemon.stop()
+
+    assert told == []
+
+
+def test_it_starts_while_others_ask(daemon: Daemon, tmp_path: Path, log: Path) -> None:
+    with others_asking(tmp_path, log) as told:
+        for _ in range(5):
+            started = daemon.start([sys.executable, "-c", SLEEP], environment={}, directory=tmp_path)
+            daemon.stop()
+            assert set(told) <= {started}
+            told.clear()
+
+
+def test_a_stranger_who_was_given_its_process_id_is_not_stopped(daemon: Daemon, tmp_path: Path, log: Path) -> None:
+    start(daemon, tmp_path, log, SLEEP)
+    recorded = (tmp_path / "it.lock").read_text()
+    with subprocess.Popen([sys.executable, "-c", SLEEP], stdout=subprocess.PIPE) as stranger:
+        try:
+            began = recorded.partition(" ")[2]
+            (tmp_path / "it.lock").write_text(f"{stranger.pid} {began}0")  # our lock is held, the id is a stranger's
+
+            daemon.stop()
+
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+    (tmp_path / "it.lock").write_text(recorded)
+    daemon.stop()
+
+
+def test_a_file_that_names_no_process_is_no_process(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "it.lock").write_text("half of a")
+
+    assert daemon.pid() is None
 
 
 def test_a_second_start_is_refused(daemon: Daemon, tmp_path: Path, log: Path) -> None:

@@ -4,10 +4,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from functions.core.catalog import Account
+from ops.local import providers as providers_module
 from ops.local.errors import LocalError
 from ops.local.providers import SANDBOX_KEY, Providers
 
 SANDBOX = "http://127.0.0.1:9000"
+ACCOUNTS = {"fal-shop": "fal", "fal-press": "fal", "wavespeed": "wavespeed"}
 SECRETS = json.dumps({"wavespeed": "imagebatch/provider/wavespeed"})
 
 
@@ -23,6 +26,19 @@ def test_a_provider_with_an_address_of_its_own_needs_no_sandbox() -> None:
 
     assert not providers.needs_sandbox()
     assert providers.base_urls(None) == {"wavespeed": "https://gateway.example"}
+
+
+def test_addresses_are_known_by_account_and_asked_for_by_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts = [Account(name, provider, "https://a", "p", 1, 1) for name, provider in ACCOUNTS.items()]
+    monkeypatch.setattr(providers_module, "_accounts", lambda: accounts)
+
+    providers = Providers(urls={"fal": "https://gateway.example/"})
+
+    assert providers.base_urls(SANDBOX) == {
+        "fal-shop": "https://gateway.example",
+        "fal-press": "https://gateway.example",
+        "wavespeed": SANDBOX,
+    }
 
 
 def test_live_providers_are_reached_where_the_catalog_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ def test_the_node_lock_has_a_hash_for_everything_and_no_address() -> None:
     packages = {name: entry for name, entry in json.loads(text)["packages"].items() if name}
 
     assert "://" not in text
+    assert not [name for name, entry in packages.items() if "dev" in entry]  # NODE_ENV=production leaves those out
     assert packages["node_modules/aws-cdk"]["version"] == "2.1148.1"
     assert all(entry["integrity"].startswith("sha512-") for entry in packages.values())
 

@@ -1,9 +1,11 @@
 import csv
 import io
 
+import pytest
+
 from functions.core.batches.manifest import ManifestPart, Row
-from functions.core.batches.results import ResultsTable
-from ops.results_file import append_cell, read_results, shown_cell
+from functions.core.batches.results import COLUMNS, ResultsTable
+from ops.results_file import ResultsError, append_cell, read_results, shown_cell
 
 
 def published(columns: tuple[str, ...], *rows: tuple[str, ...], bom: bool = False) -> list[str]:
@@ -59,6 +61,24 @@ def test_a_duplicate_names_a_row_or_the_batch_that_paid() -> None:
     assert (within.same_as, within.paid_by) == (12, "")
     across = type(line)(line.text, line.cells, {**line.outcome, "duplicate_of": "products-1"})
     assert (across.same_as, across.paid_by) == (None, "products-1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "sku,prompt\nA,a mug\n",
+        "\n",
+        "".join(published(("sku",), ("A",)))[:-20] + "\n",
+        "".join(published(("sku",))) + '"A\n',
+        "".join(published(("sku",))) + "x" * 140_000 + "," * len(COLUMNS),
+        "".join(published(("sku",))).replace("status", "condition"),
+    ],
+    ids=["empty", "not ours", "an empty line", "cut off", "cut off in a quote", "a huge cell", "other columns"],
+)
+def test_what_is_no_results_file_is_a_sentence(text: str) -> None:
+    with pytest.raises(ResultsError, match="damaged"):
+        list(read_results(text.splitlines(keepends=True))[1])
 
 
 def test_a_cell_is_shown_as_it_was_sent() -> None:
