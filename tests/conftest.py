@@ -61,9 +61,7 @@ def deployed_context() -> Mapping[str, str]:
 
 
 @pytest.fixture(scope="session")
-def deployed(
-    tmp_path_factory: pytest.TempPathFactory, deployed_context: Mapping[str, str]
-) -> Iterator[LocalInstance]:
+def deployed(tmp_path_factory: pytest.TempPathFactory, deployed_context: Mapping[str, str]) -> Iterator[LocalInstance]:
     """The real stack on an embedded AWS of this test run, with the sandbox provider."""
     directory = tmp_path_factory.mktemp("embedded-aws")
     instance = LocalInstance.start(directory, context=deployed_context, current=False)

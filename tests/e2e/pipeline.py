@@ -1,4 +1,4 @@
-"""The deployed stack as the people around it see it: files go in, results come out, and somebody looks at the tables."""
+"""The deployed stack as people see it: files go in, results come out, and somebody looks at the tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -17,7 +18,8 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from functions.adapters.attribute_values import from_item, to_item
-from functions.core.batches import Batch
+from functions.core.batches.records import BATCH_ITEM, Batch
+from functions.core.batches.recount import SILENCE_SECONDS
 from functions.core.keys import batch_id_for, recipe_key, results_key
 from ops.batches import first_problems, get_batch, has_ended, status_record
 from ops.local.instance import LocalInstance
@@ -33,6 +35,8 @@ CANARY = "zanzibar-canary"
 
 _CALLS_PER_MINUTE = 60_000
 _LOOK_EVERY_SECONDS = 0.05
+_PAST = timedelta(seconds=SILENCE_SECONDS + 20)
+_TIMES = ("updated_at", "checked_at", "rung_at")
 _T = TypeVar("_T")
 
 
@@ -70,10 +74,8 @@ class Pipeline:
         self.stack.metadata().put(recipe_key(name), text.encode(), "application/toml")
 
     def batch(self, batch_id: str) -> Batch:
-        """A batch that has begun."""
-        batch = get_batch(self.stack, batch_id)
-        assert batch is not None, f"there is no batch {batch_id} yet"
-        return batch
+        """A batch, once it has begun."""
+        return self.wait_for(lambda: get_batch(self.stack, batch_id), lambda: f"{batch_id} to begin")
 
     def ended(self, batch_id: str, seconds: float = 60) -> Batch:
         """The batch once it has ended, or once held jobs are all that it waits for."""
@@ -160,6 +162,41 @@ class Pipeline:
         finally:
             functions.update_event_source_mapping(UUID=mapping, Enabled=True)
 
+    def visible_messages(self) -> int:
+        """How many messages wait in the lane for somebody to take them."""
+        return self._queued("ApproximateNumberOfMessages")
+
+    def messages(self) -> int:
+        """How many messages are in the lane, those that somebody works on included."""
+        return self.visible_messages() + self._queued("ApproximateNumberOfMessagesNotVisible")
+
+    def _queued(self, name: Any) -> int:
+        sqs, url = self.instance.session().client("sqs"), self.lane()["queue_url"]
+        return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+
+    def tick(self) -> None:
+        """Send what the rule sends every minute."""
+        self.instance.session().client("sqs").send_message(
+            QueueUrl=self.outputs["ReportsQueueUrl"], MessageBody=json.dumps({"kind": "tick"})
+        )
+
+    def pass_time(self, batch_id: str) -> None:
+        """Let minutes pass for a batch and its jobs: what was written down of them was so long ago."""
+        stack, key = self.stack, {"batch_id": batch_id, "item": BATCH_ITEM}
+        answer = stack.dynamodb().get_item(TableName=stack.batches_table, Key=to_item(key), ConsistentRead=True)
+        self._set_back(stack.batches_table, key, from_item(answer["Item"]))
+        for job in self.jobs(batch_id):
+            self._set_back(stack.jobs_table, {"job_id": job["job_id"]}, job)
+
+    def _set_back(self, table: str, key: Mapping[str, str], record: Mapping[str, Any]) -> None:
+        earlier = {f":{name}": _before(value) for name, value in record.items() if name.startswith(_TIMES)}
+        self.stack.dynamodb().update_item(
+            TableName=table,
+            Key=to_item(key),
+            UpdateExpression="SET " + ", ".join(f"{name[1:]} = {name}" for name in earlier),
+            ExpressionAttributeValues=to_item(earlier),
+        )
+
     def recount(self, batch_id: str) -> dict[str, Any]:
         """What a batch's counters must be by the raw jobs table, where all its jobs were new."""
         jobs = self.jobs(batch_id)
@@ -179,6 +216,13 @@ class Pipeline:
 def table(text: str, delimiter: str = ",") -> list[dict[str, str]]:
     """The rows of a CSV text by the names of its columns."""
     return list(csv.DictReader(io.StringIO(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")), delimiter=delimiter))
+
+
+def _before(moment: str | Decimal) -> str | int:
+    """A moment of a record, a text or epoch milliseconds, so much earlier that it counts as silence."""
+    if isinstance(moment, str):
+        return (datetime.fromisoformat(moment) - _PAST).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return int(moment) - int(_PAST.total_seconds() * 1000)
 
 
 def file_of(prompts: Iterable[str], *, header: Sequence[str] = ("prompt", "width", "height")) -> str:

@@ -12,8 +12,10 @@ from ops.local.daemon import Daemon
 from ops.local.embedded import embedded_aws
 from ops.local.errors import LocalError
 from ops.local.instance import LocalInstance
+from ops.local.providers import SANDBOX_KEY
 from ops.local.sandbox import sandbox
 from ops.local.state import StateDirectory
+from tests.fakes.sandbox import Sandbox
 
 COMMAND = [sys.executable, "-c", "from ops.cli import app; app()"]
 
@@ -34,28 +36,35 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def test_the_stack_and_its_data_are_there_after_down_and_up(tmp_path: Path) -> None:
-    directory = tmp_path / "state"
-    first = json.loads(imagebatch("local", "up", "--state", str(directory), "--json"))
-    instance = LocalInstance.find()
-    assert instance is not None
-    assert instance.record.port == first["port"]
-    outputs = instance.outputs()
-    instance.session().client("s3").put_object(Bucket=outputs["ImagesBucket"], Key="paid.jpg", Body=b"a picture")
-
-    imagebatch("local", "down")
-    assert LocalInstance.find() is None
-
-    second = json.loads(imagebatch("local", "up", "--state", str(directory), "--json"))
+def test_the_stack_and_what_was_paid_for_are_there_after_down_and_up(tmp_path: Path) -> None:
+    directory, file, out = tmp_path / "state", tmp_path / "mugs.csv", tmp_path / "out"
+    file.write_text("sku,prompt,width,height\nA,a mug,256,256\nB,a cup,256,256\nC,a jug,256,256\n")
+    up = ("local", "up", "--state", str(directory), "--json")
     try:
+        first = json.loads(imagebatch(*up))
+        instance = LocalInstance.find()
+        assert instance is not None
+        assert instance.record.port == first["port"]
+        outputs = instance.outputs()
+        paid = json.loads(imagebatch("submit", str(file), "--wait", "--json"))
+        assert (paid["state"], paid["succeeded"], paid["cost_usd"]) == ("completed", 3, 0.009)
+
+        imagebatch("local", "down")
+        assert LocalInstance.find() is None
+
+        second = json.loads(imagebatch(*up))
         assert (second["port"], second["sandbox_port"]) == (first["port"], first["sandbox_port"])
         assert second["pid"] != first["pid"]
         again = LocalInstance.find()
         assert again is not None
         assert again.outputs() == outputs
-        stored = again.session().client("s3").get_object(Bucket=outputs["ImagesBucket"], Key="paid.jpg")
-        assert stored["Body"].read() == b"a picture"
         assert (directory / "logs" / "cdk.log").read_text().count("$ cdk deploy") == 1
+        free = json.loads(imagebatch("submit", str(file), "--wait", "--json"))
+        assert (free["state"], free["succeeded"], free["cost_usd"]) == ("completed", 3, 0)
+        assert free["duplicates_prevented"] == 3
+        imagebatch("results", free["batch_id"], "--output", str(out))
+        assert sorted(path.name for path in (out / "images").iterdir()) == ["A.jpg", "B.jpg", "C.jpg"]
+        assert Sandbox(second["sandbox_url"]).ledger()["summary"]["charged"] == 3
     finally:
         imagebatch("local", "down")
 
@@ -76,7 +85,7 @@ def test_the_providers_key_is_in_its_secret(deployed: LocalInstance) -> None:
     secret = json.loads(deployed.outputs()["ProviderSecrets"])["wavespeed"]
     value = deployed.session().client("secretsmanager").get_secret_value(SecretId=secret)
 
-    assert value["SecretString"] == "sandbox"
+    assert value["SecretString"] == SANDBOX_KEY
 
 
 def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:

@@ -1,0 +1,148 @@
+"""Workers are killed with kill -9 while they work: no row is lost, none is paid twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.core.batches.records import Batch, BatchState
+from tests.e2e.pipeline import CANARY, PRICE, Pipeline, file_of
+
+ROWS = 150
+WAVES = 2
+"""A job that loses three workers in a row before anything comes of it is taken for one that kills them."""
+
+SLOW = {"min": 0.5, "mean": 2.0, "max": 6.0}
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
+
+
+def test_killing_workers_at_random_loses_no_row_and_pays_none_twice(pipeline: Pipeline) -> None:
+    """Half of the workers die at a random moment, and once more.
+
+    They are killed while no submit of theirs is unanswered: that case costs minutes of looking for it at the provider,
+    and the tests of `functions.core.jobs.work` go through it on a virtual clock. Whatever else they do dies with them:
+    polling, downloading, checking, storing, writing down.
+
+    The messages of a worker that dies before it has touched them come back after 18 minutes, or the recount rings their
+    jobs before that: where nothing else is left to be done, those minutes are let pass.
+    """
+    chance = random.Random(20)  # picks victims
+    pipeline.behave(latency_seconds=SLOW)
+    prompts = [f"{CANARY} survivor {number}" for number in range(ROWS)]
+    batch_id = pipeline.put("survivors.csv", file_of(prompts))
+
+    killed = 0
+    for wave in range(1, WAVES + 1):
+        made = chance.randrange(ROWS * (wave - 1) // (WAVES + 1), ROWS * wave // (WAVES + 1))
+        in_progress(pipeline, batch_id, more_than=made)
+        killed += kill_half(pipeline, batch_id, chance)
+    batch = pipeline.wait_for(
+        lambda: ended_or_healed(pipeline, batch_id), lambda: f"{pipeline.batch(batch_id)} to end", seconds=90
+    )
+
+    jobs = pipeline.jobs(batch_id)
+    assert killed >= WAVES
+    assert sum(job["attempt_count"] > 1 for job in jobs) >= killed, "others took over what the killed ones had"
+    assert (batch.state, batch.rows, batch.held, batch.failed) == (BatchState.COMPLETED, ROWS, 0, 0)
+    check_numbers(pipeline, batch)
+    rows = pipeline.results(batch_id)
+    assert [row["prompt"] for row in rows] == prompts
+    for row in rows:
+        assert row["status"] == "success"
+        pipeline.check_picture(row, (256, 256))
+    assert pipeline.charges() == Counter(row["job_id"] for row in rows)
+    assert batch.cost_usd == ROWS * PRICE == pipeline.net_usd()
+    assert pipeline.dead_letters() == []
+
+
+def ended_or_healed(pipeline: Pipeline, batch_id: str) -> Batch | None:
+    """The batch, once it has ended. Lets minutes pass where its jobs wait for messages that nobody can see."""
+    batch = pipeline.batch(batch_id)
+    if not batch.is_open:
+        return batch
+    if batch.pending and not batch.running and pipeline.visible_messages() == 0:
+        pipeline.pass_time(batch_id)
+        pipeline.tick()
+    return None
+
+
+def check_numbers(pipeline: Pipeline, batch: Batch) -> None:
+    """See that the batch's numbers are those of the raw jobs table."""
+    counted = pipeline.recount(batch.batch_id)
+    assert counted == {name: getattr(batch, name) for name in counted}
+    assert batch.duplicates_prevented == batch.requested - counted["jobs"] == 0
+
+
+def in_progress(pipeline: Pipeline, batch_id: str, *, more_than: int) -> None:
+    """Wait until more than so many of the batch's pictures are made, and others are on their way."""
+
+    def look() -> bool:
+        batch = pipeline.batch(batch_id)
+        return batch.succeeded > more_than and batch.running > 0
+
+    pipeline.wait_for(look, lambda: f"more than {more_than} pictures of {pipeline.batch(batch_id)}")
+
+
+def kill_half(pipeline: Pipeline, batch_id: str, chance: random.Random) -> int:
+    """Kill half of the lane's workers at a moment when each of their paid calls has its answer; how many."""
+
+    def kill() -> int:
+        with frozen(workers(pipeline)) as pids:
+            # Twice: what was on its way to the table when they froze has arrived by the second look.
+            first, second = (running(pipeline, batch_id) for _ in range(2))
+            if not pids or not second or first != second or any(job.get("stage") == "submitting" for job in second):
+                return 0
+            victims = chance.sample(pids, (len(pids) + 1) // 2)
+            return sum(signalled(pid, signal.SIGKILL) for pid in victims)
+
+    return pipeline.wait_for(kill, lambda: "a moment without an unanswered submit")
+
+
+def running(pipeline: Pipeline, batch_id: str) -> list[dict[str, Any]]:
+    return [job for job in pipeline.jobs(batch_id) if job["state"] == "running"]
+
+
+def workers(pipeline: Pipeline) -> list[int]:
+    """Process ids of the lane's workers that have begun to work: they are connected to something.
+
+    They are children of this test run's embedded AWS, and of no other.
+    """
+    name = f"ministack-lambda-{pipeline.lane()['function']}-"
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # it has ended meanwhile
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                ours = parent == pipeline.instance.record.pid and name in (entry / "cmdline").read_text()
+                if ours and any(str(file.readlink()).startswith("socket:") for file in (entry / "fd").iterdir()):
+                    found.append(int(entry.name))
+    return sorted(found)
+
+
+@contextmanager
+def frozen(pids: list[int]) -> Iterator[list[int]]:
+    """Stop processes for a moment; gives those that were there, which go on afterwards unless they were killed."""
+    stopped = [pid for pid in pids if signalled(pid, signal.SIGSTOP)]
+    try:
+        yield stopped
+    finally:
+        for pid in stopped:
+            signalled(pid, signal.SIGCONT)
+
+
+def signalled(pid: int, number: signal.Signals) -> bool:
+    """Send a signal; whether the process was still there."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
