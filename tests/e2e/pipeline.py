@@ -77,7 +77,7 @@ class Pipeline:
         """A batch, once it has begun."""
         return self.wait_for(lambda: get_batch(self.stack, batch_id), lambda: f"{batch_id} to begin")
 
-    def ended(self, batch_id: str, seconds: float = 60) -> Batch:
+    def ended(self, batch_id: str, seconds: float = 120) -> Batch:
         """The batch once it has ended, or once held jobs are all that it waits for."""
 
         def look() -> Batch | None:
@@ -90,7 +90,7 @@ class Pipeline:
         """A batch as `imagebatch status --json` shows it."""
         return status_record(batch, first_problems(self.stack, batch))
 
-    def wait_for(self, look: Callable[[], _T | None], wanted: Callable[[], str], seconds: float = 60) -> _T:
+    def wait_for(self, look: Callable[[], _T | None], wanted: Callable[[], str], seconds: float = 120) -> _T:
         """What `look` gives as soon as it gives something. `wanted` says in words what was waited for."""
         deadline = time.monotonic() + seconds
         while True:
@@ -157,6 +157,7 @@ class Pipeline:
         """An event source mapping that does not serve, for a while."""
         functions = self.instance.session().client("lambda")
         functions.update_event_source_mapping(UUID=mapping, Enabled=False)
+        assert functions.get_event_source_mapping(UUID=mapping)["State"] == "Disabled"
         try:
             yield
         finally:
@@ -164,15 +165,12 @@ class Pipeline:
 
     def visible_messages(self) -> int:
         """How many messages wait in the lane for somebody to take them."""
-        return self._queued("ApproximateNumberOfMessages")
-
-    def messages(self) -> int:
-        """How many messages are in the lane, those that somebody works on included."""
-        return self.visible_messages() + self._queued("ApproximateNumberOfMessagesNotVisible")
-
-    def _queued(self, name: Any) -> int:
-        sqs, url = self.instance.session().client("sqs"), self.lane()["queue_url"]
-        return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+        answer = (
+            self.instance.session()
+            .client("sqs")
+            .get_queue_attributes(QueueUrl=self.lane()["queue_url"], AttributeNames=["ApproximateNumberOfMessages"])
+        )
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
     def tick(self) -> None:
         """Send what the rule sends every minute."""
