@@ -22,7 +22,6 @@ from functions.core.writes import (
     AnyOf,
     AtMost,
     Condition,
-    Lacks,
     Missing,
     OneOf,
     StaleWriteError,
@@ -204,8 +203,6 @@ def _compile(condition: Condition, names: _Names) -> str:
             return f"{names.name(attribute)} <= {names.value(bound)}"
         case Above(attribute, bound):
             return f"{names.name(attribute)} > {names.value(bound)}"
-        case Lacks(attribute, member):
-            return f"NOT contains({names.name(attribute)}, {names.value(member)})"
         case AllOf(parts):
             return " AND ".join(f"({_compile(part, names)})" for part in parts)
         case AnyOf(parts):

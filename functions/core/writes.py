@@ -46,14 +46,6 @@ class Above:
 
 
 @dataclass(frozen=True, slots=True)
-class Lacks:
-    """Holds when the attribute is no set that contains the member."""
-
-    attribute: str
-    member: str
-
-
-@dataclass(frozen=True, slots=True)
 class AllOf:
     """Holds when every part holds."""
 
@@ -67,7 +59,7 @@ class AnyOf:
     parts: tuple[Condition, ...]
 
 
-Condition = Missing | OneOf | AtMost | Above | Lacks | AllOf | AnyOf
+Condition = Missing | OneOf | AtMost | Above | AllOf | AnyOf
 
 
 def equals(attribute: str, value: Value) -> OneOf:
@@ -116,8 +108,6 @@ def holds(condition: Condition, record: Mapping[str, Any]) -> bool:
             return attribute in record and record[attribute] <= bound
         case Above(attribute, bound):
             return attribute in record and record[attribute] > bound
-        case Lacks(attribute, member):
-            return member not in record.get(attribute, frozenset())
         case AllOf(parts):
             return all(holds(part, record) for part in parts)
         case AnyOf(parts):

@@ -18,7 +18,6 @@ from functions.core.writes import (
     AllOf,
     AnyOf,
     AtMost,
-    Lacks,
     Missing,
     OneOf,
     StaleWriteError,
@@ -132,8 +131,6 @@ def test_a_write_on_nothing_says_so(table: Table) -> None:
         (Above("n", 4), True),
         (Above("n", 5), False),
         (Above("x", 4), False),
-        (Lacks("set", "q"), True),
-        (Lacks("set", "p"), False),
         (AllOf((equals("s", "a"), AtMost("n", 5))), True),
         (AllOf((equals("s", "a"), AnyOf((Missing("n"), Above("n", 9))))), False),
         (AnyOf((equals("s", "b"), AllOf((Above("n", 1), AtMost("n", 9))))), True),
@@ -142,7 +139,7 @@ def test_a_write_on_nothing_says_so(table: Table) -> None:
 def test_a_condition_holds_in_the_table_when_it_holds_for_the_rules(
     table: Table, condition: Any, expected: bool
 ) -> None:
-    record: dict[str, Any] = {"job_id": "j", "n": Decimal(5), "s": "a", "set": frozenset({"p"})}
+    record: dict[str, Any] = {"job_id": "j", "n": Decimal(5), "s": "a"}
     table.write("j", Write(name="seed", when=Missing("job_id"), sets=record))
     write = Write(name="probe", when=condition, sets={"touched": True})
     if expected:
