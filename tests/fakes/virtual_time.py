@@ -29,6 +29,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds since the loop was made."""
         return self._now
 
+    async def shutdown_default_executor(self, *_: object) -> None:
+        """Do nothing: asyncio would wait for a real thread, which a loop that never blocks takes for a deadlock."""
+
     def _jump(self, seconds: float) -> None:
         self._now += seconds
 
