@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
-
 from functions.adapters.attribute_values import from_item, to_value
 from functions.adapters.aws import CONNECTIONS
+from functions.adapters.leftovers import until_none_left
 from functions.core.jobs.records import Job, job_from_record
 from functions.core.writes import (
     Above,
@@ -239,17 +238,8 @@ def _insert_statement(table: str, write: Write) -> Any:
 
 
 def _until(attempt: Callable[[], bool]) -> None:
-    """Repeat a batch request until nothing of it is left over."""
-    Retrying(
-        retry=retry_if_result(lambda done: not done),
-        wait=wait_random_exponential(multiplier=0.05, max=2),
-        stop=stop_after_attempt(10),
-        retry_error_callback=_give_up,
-    )(attempt)
-
-
-def _give_up(_: object) -> bool:
-    raise UnfinishedBatchError("DynamoDB went on putting off a part of a batch request")
+    gave_up = UnfinishedBatchError("DynamoDB went on putting off a part of a batch request")
+    until_none_left(attempt, tries=10, otherwise=gave_up)
 
 
 def _slices(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

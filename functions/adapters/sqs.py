@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
+from functions.adapters.leftovers import until_none_left
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -82,13 +82,4 @@ class SqsQueue:
                 del remaining[int(sent["Id"])]
             return not remaining
 
-        Retrying(
-            retry=retry_if_result(lambda done: not done),
-            wait=wait_random_exponential(multiplier=0.05, max=2),
-            stop=stop_after_attempt(6),
-            retry_error_callback=_give_up,
-        )(attempt)
-
-
-def _give_up(_: object) -> bool:
-    raise UndeliveredError("SQS went on refusing messages")
+        until_none_left(attempt, tries=6, otherwise=UndeliveredError("SQS went on refusing messages"))
