@@ -45,6 +45,10 @@ class Faults:
     moderation: float = 0.0
     corrupt_picture: float = 0.0
     corrupt_picture_always: float = 0.0
+    callback_lost: float = 0.0
+    callback_late: float = 0.0
+    callback_duplicate: float = 0.0
+    callback_forged: float = 0.0
 
     def group(self, *names: str) -> list[tuple[str, float]]:
         """The named rates in the form that a draw takes."""
@@ -57,6 +61,12 @@ LOST_ANSWERS = ("submit_500_after", "submit_timeout_after", "submit_drop_after")
 SUBMIT_FAULTS = REFUSALS + LOST_ANSWERS
 TASK_FAULTS = ("task_failed", "moderation")
 PICTURE_FAULTS = ("corrupt_picture", "corrupt_picture_always")
+#: Of a prediction that was submitted with a webhook: never delivered; delivered ``callback_late_seconds`` after
+#: the rest; delivered twice; preceded by one whose signature is wrong and whose outcome is the opposite.
+CALLBACK_FAULTS = ("callback_lost", "callback_late", "callback_duplicate", "callback_forged")
+
+#: What signs callbacks while the behaviour's ``webhook_secret`` is ``None``. Public: it guards nothing but a sandbox.
+DEFAULT_WEBHOOK_SECRET = "whsec_c2FuZGJveC1wcm92aWRlcg"  # noqa: S105 - as above
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,10 @@ class Behaviour:
 
     ``outage_until`` is in epoch seconds; ``api_key`` of ``None`` accepts any key that is not empty;
     ``sync_timeout_seconds`` is how long a synchronous submit waits before it answers "processing".
+
+    ``callback_retry_seconds`` are the pauses after a callback's first and second failed attempt; the third is the
+    last. ``webhook_secret`` of ``None`` signs with ``DEFAULT_WEBHOOK_SECRET``; without ``sign_callbacks`` none of
+    the three ``webhook-*`` headers is sent.
     """
 
     plan: Plan = field(default_factory=Plan)
@@ -74,11 +88,15 @@ class Behaviour:
     outage_until: float | None = None
     api_key: str | None = None
     sync_timeout_seconds: float = 60.0
+    callback_late_seconds: float = 30.0
+    callback_retry_seconds: tuple[float, float] = (1.0, 5.0)
+    webhook_secret: str | None = None
+    sign_callbacks: bool = True
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The document that ``parse`` reads back."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"callback_retry_seconds": list(self.callback_retry_seconds)}
 
 
 def parse(document: object) -> Behaviour:
@@ -96,6 +114,10 @@ def parse(document: object) -> Behaviour:
         outage_until=_optional_number(values.get("outage_until"), "outage_until"),
         api_key=_optional_text(values.get("api_key"), "api_key"),
         sync_timeout_seconds=_number(values.get("sync_timeout_seconds", 60.0), "sync_timeout_seconds"),
+        callback_late_seconds=_number(values.get("callback_late_seconds", 30.0), "callback_late_seconds"),
+        callback_retry_seconds=_pauses(values.get("callback_retry_seconds", [1.0, 5.0]), "callback_retry_seconds"),
+        webhook_secret=_optional_text(values.get("webhook_secret"), "webhook_secret"),
+        sign_callbacks=_boolean(values.get("sign_callbacks", True), "sign_callbacks"),
         seed=_integer(values.get("seed", 0), "seed"),
     )
 
@@ -127,7 +149,7 @@ def _faults(document: object) -> Faults:
     for name in (f.name for f in fields(Faults)):
         if getattr(faults, name) > 1:
             raise BehaviourError(f"faults.{name} is a rate from 0 to 1; it is {getattr(faults, name):g}.")
-    for group in (SUBMIT_FAULTS, TASK_FAULTS, PICTURE_FAULTS):
+    for group in (SUBMIT_FAULTS, TASK_FAULTS, PICTURE_FAULTS, CALLBACK_FAULTS):
         total = sum(rate for _, rate in faults.group(*group))
         if total > 1 + 1e-9:  # ten rates of 0.1 add up to a little more than 1
             raise BehaviourError(
@@ -150,6 +172,12 @@ def _number(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise BehaviourError(f"{where} must be a number from 0 up; it is {value!r}.")
     return float(value)
+
+
+def _pauses(value: object, where: str) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise BehaviourError(f"{where} must be a list of two numbers; it is {value!r}.")
+    return _number(value[0], where), _number(value[1], where)
 
 
 def _integer(value: object, where: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from ops.sandbox import behaviour as kinds
 from ops.sandbox import draws
 from ops.sandbox.behaviour import Behaviour
+from ops.sandbox.callbacks import Kind, Outcome
 from ops.sandbox.journal import Journal
 from ops.sandbox.ledger import Ledger
 from ops.sandbox.predictions import Order, Prediction
@@ -51,10 +52,14 @@ class Engine:
         self._journal.append(event)
         self._ledger.apply(event)
 
-    def outage(self) -> bool:
-        """Whether everything is down now; counted as an injected fault."""
+    def is_down(self) -> bool:
+        """Whether there is an outage now."""
         until = self.behaviour.outage_until
-        if until is None or self.clock() >= until:
+        return until is not None and self.clock() < until
+
+    def outage(self) -> bool:
+        """Whether a request meets an outage; counted as an injected fault."""
+        if not self.is_down():
             return False
         self._record(event="injected", fault="outage", output=None)
         return True
@@ -77,18 +82,22 @@ class Engine:
             self.refuse(reason, order.content)
             raise RefusedError(reason)
         latency = self.behaviour.latency_seconds
+        ready_at = now + draws.between(
+            latency.min, latency.mean, latency.max, self.behaviour.seed, order.content, ordinal, "latency"
+        )
+        callback_fault = self._draw(kinds.CALLBACK_FAULTS, order, ordinal, "callback") if order.webhook else None
+        late = self.behaviour.callback_late_seconds if callback_fault == "callback_late" else 0.0
         prediction = Prediction(
             id=uuid.uuid4().hex,
             order=order,
             ordinal=ordinal,
             accepted_at=now,
-            ready_at=now
-            + draws.between(
-                latency.min, latency.mean, latency.max, self.behaviour.seed, order.content, ordinal, "latency"
-            ),
+            ready_at=ready_at,
             task_fault=self._draw(kinds.TASK_FAULTS, order, ordinal, "task"),
             picture_fault=self._draw(kinds.PICTURE_FAULTS, order, ordinal, "picture"),
             lost_answer=fault,
+            callback_fault=callback_fault,
+            callback_at=ready_at + late if order.webhook else None,
         )
         self._record(event="accepted", prediction=prediction.to_json())
         return prediction
@@ -145,6 +154,18 @@ class Engine:
             return False
         self._record(event="injected", fault=fault, output=output)
         return True
+
+    def pending_callbacks(self) -> list[Prediction]:
+        """Every prediction whose callback has not ended, oldest first."""
+        return list(self._ledger.callbacks.pending.values())
+
+    def callback_attempted(self, prediction: Prediction, kind: Kind, status: str) -> None:
+        """Count one request of a callback; see ``Callbacks.attempted``."""
+        self._record(event="callback_attempt", id=prediction.id, kind=kind, status=status)
+
+    def end_callback(self, prediction: Prediction, outcome: Outcome) -> None:
+        """Remember that nothing more is to be sent about that prediction."""
+        self._record(event="callback_ended", id=prediction.id, outcome=outcome)
 
     def spent_usd(self) -> float:
         """What was charged and not refunded."""

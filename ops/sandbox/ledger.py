@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from ops.sandbox.behaviour import REFUSALS
+from ops.sandbox.callbacks import Callbacks
 from ops.sandbox.limits import Limiter
 from ops.sandbox.predictions import Prediction
 
@@ -16,13 +17,15 @@ class Ledger:
     """State after a sequence of events; each event is a JSON object with its name under ``event``.
 
     ``accepted``: a prediction. ``refused``: a submit that was not accepted, its reason and, when it was
-    understood, its content. ``injected``: a fault of another kind, with the output it is about. ``cleared``:
-    the charges and counts start anew; predictions stay, since clients still poll them.
+    understood, its content. ``injected``: a fault of another kind, with the output it is about.
+    ``callback_attempt`` and ``callback_ended``: see ``Callbacks``. ``cleared``: the charges and counts start anew;
+    predictions stay, since clients still poll them, and so do callbacks.
     """
 
     def __init__(self) -> None:
         self.predictions: dict[str, Prediction] = {}
         self.limiter = Limiter()
+        self.callbacks = Callbacks()
         self.spoiled_outputs: set[str] = set()
         self._submits_of_content: Counter[str] = Counter()
         self._clear()
@@ -33,6 +36,7 @@ class Ledger:
         self._injected: Counter[str] = Counter()
         self._images_by_minute: Counter[int] = Counter()
         self._peak_in_flight = 0
+        self.callbacks.clear()
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Move to the state after that event."""
@@ -47,6 +51,10 @@ class Ledger:
                 self._injected[event["fault"]] += 1
                 if event["fault"] == "corrupt_picture":
                     self.spoiled_outputs.add(event["output"])
+            case "callback_attempt":
+                self.callbacks.attempted(event["id"], event["kind"], event["status"])
+            case "callback_ended":
+                self.callbacks.ended(event["id"], event["outcome"])
             case "cleared":
                 self._clear()
 
@@ -57,7 +65,10 @@ class Ledger:
         self._images_by_minute[int(prediction.accepted_at // 60)] += order.images
         in_flight = self.limiter.add(at=prediction.accepted_at, ends=prediction.ready_at, images=order.images)
         self._peak_in_flight = max(self._peak_in_flight, in_flight)
-        self._injected.update(f for f in (prediction.lost_answer, prediction.task_fault) if f is not None)
+        faults = (prediction.lost_answer, prediction.task_fault, prediction.callback_fault)
+        self._injected.update(fault for fault in faults if fault is not None)
+        if order.webhook:
+            self.callbacks.expect(prediction)
 
     def submits_of(self, content: str) -> int:
         """How many submits asked for exactly this before."""
@@ -96,6 +107,7 @@ class Ledger:
             "injected": dict(sorted(self._all_injected().items())),
             "in_flight": self.limiter.in_flight(now),
             "peak_in_flight": self._peak_in_flight,
+            "callbacks": self.callbacks.summary(charged, now),
             "images_per_minute": {
                 _iso(minute * 60): images for minute, images in sorted(self._images_by_minute.items())
             },

@@ -12,6 +12,19 @@ _QUEUED_SHARE = 0.1  # of the latency: how long a task is "created" before it is
 
 
 @dataclass(frozen=True)
+class Webhook:
+    """Whom to tell that the prediction ended.
+
+    ``url`` is http or https; ``base_url`` is where the client reached the sandbox, for the links in the message;
+    ``inputs`` are the fields of the request, which the message repeats.
+    """
+
+    url: str
+    base_url: str
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Order:
     """One submit, understood: the same for every protocol. ``seed`` of ``None`` lets the provider choose."""
 
@@ -25,6 +38,7 @@ class Order:
     base64: bool
     price_usd: Decimal
     idempotency_key: str | None
+    webhook: Webhook | None = None
 
     @property
     def prompt_sha256(self) -> str:
@@ -42,8 +56,8 @@ class Order:
 class Prediction:
     """An accepted and charged order. Its fate is settled on acceptance, so its state is a function of time.
 
-    ``task_fault``, ``picture_fault`` and ``lost_answer`` are names of the behaviour's faults or ``None``;
-    times are epoch seconds.
+    ``task_fault``, ``picture_fault``, ``lost_answer`` and ``callback_fault`` are names of the behaviour's faults or
+    ``None``; times are epoch seconds. ``callback_at`` is when the webhook is due, if there is one.
     """
 
     id: str
@@ -54,6 +68,8 @@ class Prediction:
     task_fault: str | None
     picture_fault: str | None
     lost_answer: str | None
+    callback_fault: str | None = None
+    callback_at: float | None = None
 
     def status(self, now: float) -> Status:
         """Where the task is at that time."""
@@ -73,11 +89,17 @@ class Prediction:
 
     def to_json(self) -> dict[str, Any]:
         """Flat JSON for the journal."""
-        order = self.order.__dict__ | {"price_usd": str(self.order.price_usd)}
+        webhook = self.order.webhook
+        order = self.order.__dict__ | {
+            "price_usd": str(self.order.price_usd),
+            "webhook": webhook and dict(webhook.__dict__),
+        }
         return self.__dict__ | {"order": order}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Prediction":
         """Read back what ``to_json`` wrote."""
-        order = Order(**data["order"] | {"price_usd": Decimal(data["order"]["price_usd"])})
-        return cls(**{**data, "order": order})
+        order = dict(data["order"])
+        webhook = order.get("webhook")  # absent from the journals of a sandbox that had no webhooks
+        order |= {"price_usd": Decimal(order["price_usd"]), "webhook": webhook and Webhook(**webhook)}
+        return cls(**{**data, "order": Order(**order)})

@@ -52,7 +52,7 @@ class Server(uvicorn.Server):
                 app,
                 http=_Protocol,
                 ws="none",
-                lifespan="off",
+                lifespan="on",
                 log_level="warning",
                 access_log=False,
                 proxy_headers=False,

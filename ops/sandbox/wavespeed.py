@@ -1,4 +1,4 @@
-"""WaveSpeed's protocol, version 3 (https://wavespeed.ai/docs): submit, poll, listing, balance, pricing.
+"""WaveSpeed's protocol, version 3 (https://wavespeed.ai/docs): submit, poll, listing, balance, pricing, webhooks.
 
 Where their pages contradict each other, both are served if possible (two paths to the result and the balance)
 and neither otherwise (the listing's ``total``), so that no client comes to rely on it.
@@ -8,7 +8,6 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +19,9 @@ from ops.sandbox.engine import Engine, RefusedError
 from ops.sandbox.outputs import Outputs
 from ops.sandbox.predictions import Prediction
 from ops.sandbox.server import NoAnswer
-from ops.sandbox.wavespeed_input import Listing, RequestError, read_listing, read_order
+from ops.sandbox.wavespeed_bodies import item, summary
+from ops.sandbox.wavespeed_input import Listing, RequestError, read_listing, read_order, read_webhook
+from ops.sandbox.webhooks import Webhooks
 
 #: US dollars a run, from the models' pages.
 PRICES = {"wavespeed-ai/flux-schnell": Decimal("0.003")}
@@ -35,22 +36,14 @@ _REFUSALS = {
     "submit_500_before": (500, "Internal server error"),
 }
 
-#: Task faults as they appear in a failed prediction: code and message.
-_TASK_ERRORS = {
-    "task_failed": (1403, "Task execution failed. Please adjust the input and try again."),
-    "moderation": (
-        1200,
-        "The content was flagged as potentially sensitive. Please modify the input and retry.",
-    ),
-}
-
 
 class WaveSpeed:
     """The protocol's endpoints over an engine."""
 
-    def __init__(self, engine: Engine, outputs: Outputs, stopping: asyncio.Event) -> None:
+    def __init__(self, engine: Engine, outputs: Outputs, webhooks: Webhooks, stopping: asyncio.Event) -> None:
         self._engine = engine
         self._outputs = outputs
+        self._webhooks = webhooks
         self._stopping = stopping
 
     def routes(self) -> list[Route]:
@@ -75,13 +68,15 @@ class WaveSpeed:
             return _error(404, f"Model not found: {model}")
         try:
             body = await _json_object(request)
-            order, waits = read_order(body, model, PRICES[model], request.headers.get("idempotency-key"))
+            webhook = read_webhook(request.query_params.get("webhook"), body, str(request.base_url))
+            order, waits = read_order(body, model, PRICES[model], request.headers.get("idempotency-key"), webhook)
             prediction = self._engine.submit(order)
         except RequestError as error:
             self._engine.refuse("invalid")
             return _error(400, str(error))
         except RefusedError as error:
             return _error(*_REFUSALS[error.reason])
+        self._webhooks.expect(prediction)
         match prediction.lost_answer:
             case "submit_500_after":
                 return _error(500, "Internal server error")
@@ -118,7 +113,7 @@ class WaveSpeed:
         return _success(await self._describe(prediction, request, now))
 
     async def _describe(self, prediction: Prediction, request: Request, now: float) -> dict[str, Any]:
-        data = _summary(prediction, str(request.base_url), now)
+        data = summary(prediction, str(request.base_url), now)
         if data["status"] == "completed" and prediction.order.base64:
             numbers = range(prediction.order.images)
             data["outputs"] = [base64.b64encode(await self._outputs.draw(prediction, n)).decode() for n in numbers]
@@ -135,7 +130,7 @@ class WaveSpeed:
         found = [p for p in self._engine.latest() if _matches(listing, p, now)]
         first = (listing.page - 1) * listing.page_size
         page = found[first : first + listing.page_size]
-        items = [_item(_summary(p, str(request.base_url), now)) for p in page]
+        items = [item(p, str(request.base_url), now) for p in page]
         return _success({"page": listing.page, "items": items})
 
     async def _balance(self, request: Request) -> Response:
@@ -159,33 +154,6 @@ class WaveSpeed:
     def _authorized(self, request: Request) -> bool:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and self._engine.key_is_good(key.strip())
-
-
-def _summary(prediction: Prediction, base_url: str, now: float) -> dict[str, Any]:
-    """The prediction as the poll shows it, its outputs as links."""
-    order, status = prediction.order, prediction.status(now)
-    done = status in ("completed", "failed")
-    links = [base_url + path for path in Outputs.paths(prediction)] if status == "completed" else []
-    data: dict[str, Any] = {
-        "id": prediction.id,
-        "model": order.model,
-        "outputs": links,
-        "urls": {"get": f"{base_url}api/v3/predictions/{prediction.id}/result"},
-        "has_nsfw_contents": [False] * order.images if status == "completed" else [],
-        "status": status,
-        "created_at": _iso(prediction.accepted_at),
-        "error": "",
-        "timings": {"inference": round((prediction.ready_at - prediction.accepted_at) * 1000) if done else 0},
-    }
-    if status == "failed" and prediction.task_fault:
-        data["code"], data["error"] = _TASK_ERRORS[prediction.task_fault]
-        data["has_nsfw_contents"] = [True] * order.images if prediction.task_fault == "moderation" else []
-    return data
-
-
-def _item(data: dict[str, Any]) -> dict[str, Any]:
-    """The prediction as the listing shows it."""
-    return data | {"executionTime": data["timings"]["inference"]}
 
 
 def _matches(listing: Listing, prediction: Prediction, now: float) -> bool:
@@ -217,7 +185,3 @@ def _error(status: int, message: str) -> Response:
 
 def _unauthorized() -> Response:
     return _error(401, "Invalid authentication. Please check your API key.")
-
-
-def _iso(epoch: float) -> str:
-    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

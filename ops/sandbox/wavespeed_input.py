@@ -7,13 +7,26 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from ops.sandbox.predictions import Order
+import httpx
+
+from ops.sandbox.predictions import Order, Webhook
 
 _SIZE = re.compile(r"(\d{1,5})\*(\d{1,5})", re.ASCII)
 _MIN_SIDE, _MAX_SIDE = 256, 1536
 _MAX_IMAGES = 4
 _MAX_SEED = 2**31 - 1
 _MAX_PAGE_SIZE = 100
+_MAX_PORT = 65_535
+_FIELDS = (
+    "prompt",
+    "size",
+    "num_images",
+    "seed",
+    "strength",
+    "output_format",
+    "enable_base64_output",
+    "enable_sync_mode",
+)
 
 
 class RequestError(ValueError):
@@ -32,8 +45,29 @@ class Listing:
     created_before: float | None
 
 
+def read_webhook(url: str | None, body: Mapping[str, Any], base_url: str) -> Webhook | None:
+    """The webhook that a submit asks for with its query, if it does.
+
+    Raises:
+        RequestError: the address cannot be one.
+    """
+    if url is None:
+        return None
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL("")
+    if parsed.scheme not in ("http", "https") or not parsed.host or (parsed.port or 0) > _MAX_PORT:
+        raise RequestError(f"Invalid parameter: webhook must be an http or https URL, got {url!r}")
+    return Webhook(url, base_url, {name: body[name] for name in _FIELDS if name in body})
+
+
 def read_order(
-    body: Mapping[str, Any], model: str, price_usd: Decimal, idempotency_key: str | None
+    body: Mapping[str, Any],
+    model: str,
+    price_usd: Decimal,
+    idempotency_key: str | None,
+    webhook: Webhook | None,
 ) -> tuple[Order, bool]:
     """The order in a submit, and whether the client waits for the result (``enable_sync_mode``).
 
@@ -61,7 +95,10 @@ def read_order(
         base64=_boolean(body, "enable_base64_output"),
         price_usd=price_usd,
         idempotency_key=idempotency_key,
+        webhook=webhook,
     )
+    if webhook and order.base64:
+        raise RequestError("Invalid parameter: enable_base64_output cannot be combined with a webhook")
     return order, _boolean(body, "enable_sync_mode")
 
 

@@ -30,8 +30,14 @@ class Sandbox:
         ledger: dict[str, Any] = httpx.get(f"{self.url}/_sandbox/ledger", trust_env=False, timeout=30).json()
         return ledger
 
+    def callbacks(self) -> dict[str, Any]:
+        """The counts of callbacks in the summary; ``pending`` of 0 says that nothing more will be sent."""
+        answer = httpx.get(f"{self.url}/_sandbox/ledger?charges=false", trust_env=False, timeout=30).json()
+        callbacks: dict[str, Any] = answer["summary"]["callbacks"]
+        return callbacks
+
     def clear_ledger(self) -> None:
-        """Begin charges and counts anew; what was accepted goes on."""
+        """Begin charges and counts anew; what was accepted goes on, and so do its callbacks."""
         httpx.delete(f"{self.url}/_sandbox/ledger", trust_env=False).raise_for_status()
 
 

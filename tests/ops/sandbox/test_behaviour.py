@@ -17,6 +17,10 @@ def test_a_document_is_read_back_as_it_was() -> None:
         outage_until=1_800_000_000.0,
         api_key="key",
         sync_timeout_seconds=5.0,
+        callback_late_seconds=7.0,
+        callback_retry_seconds=(0.5, 2.0),
+        webhook_secret="whsec_other",
+        sign_callbacks=False,
         seed=-7,
     )
     assert parse(json.loads(json.dumps(behaviour.to_json()))) == behaviour
@@ -52,6 +56,15 @@ def test_an_empty_document_is_a_provider_that_behaves_and_has_no_limits() -> Non
         ({"out_of_funds": "yes"}, "out_of_funds must be true or false; it is 'yes'."),
         ({"outage_until": "tomorrow"}, "outage_until must be a number from 0 up; it is 'tomorrow'."),
         ({"api_key": ""}, "api_key must be a text that is not empty, or null; it is ''."),
+        (
+            {"faults": {"callback_lost": 0.5, "callback_late": 0.3, "callback_forged": 0.3}},
+            "exclude each other and may add up to 1; they add up to 1.1.",
+        ),
+        ({"callback_late_seconds": -1}, "callback_late_seconds must be a number from 0 up; it is -1."),
+        ({"callback_retry_seconds": [1]}, "callback_retry_seconds must be a list of two numbers; it is [1]."),
+        ({"callback_retry_seconds": [1, "5"]}, "callback_retry_seconds must be a number from 0 up; it is '5'."),
+        ({"webhook_secret": ""}, "webhook_secret must be a text that is not empty, or null; it is ''."),
+        ({"sign_callbacks": None}, "sign_callbacks must be true or false; it is None."),
         ({"seed": "1"}, "seed must be a whole number; it is '1'."),
     ],
 )

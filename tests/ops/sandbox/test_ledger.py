@@ -1,5 +1,6 @@
 """What was charged is exact under concurrency and remembered over a restart."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 from ops.sandbox.behaviour import Behaviour, Faults, parse
 from ops.sandbox.engine import Engine, RefusedError
 from ops.sandbox.journal import Journal, JournalError
-from ops.sandbox.predictions import Order
+from ops.sandbox.predictions import Order, Webhook
 from tests.ops.sandbox.conftest import NOON, Clock
 
 
@@ -30,6 +31,7 @@ def _order(prompt: str = "a kite") -> Order:
         base64=False,
         price_usd=Decimal("0.003"),
         idempotency_key=prompt,
+        webhook=Webhook("http://127.0.0.1:1/", "http://127.0.0.1:2/", {"prompt": prompt}),
     )
 
 
@@ -52,6 +54,10 @@ MESSY = parse(
             "task_failed": 0.2,
             "moderation": 0.1,
             "corrupt_picture": 0.3,
+            "callback_lost": 0.1,
+            "callback_late": 0.1,
+            "callback_duplicate": 0.2,
+            "callback_forged": 0.1,
         },
     }
 )
@@ -98,6 +104,7 @@ def _run(engine: Engine, prompts: list[str]) -> dict[str, object]:
                 prediction.lost_answer,
                 prediction.task_fault,
                 prediction.picture_fault,
+                prediction.callback_fault,
                 round(prediction.ready_at - prediction.accepted_at, 6),
             )
     return outcomes
@@ -144,6 +151,19 @@ def test_after_a_restart_charges_tasks_limits_and_faults_go_on_as_if_nothing_hap
         assert _run(never_stopped, prompts) == again
 
 
+def test_a_journal_from_before_webhooks_is_read(journal_path: Path) -> None:
+    with _engine(journal_path, Behaviour()) as engine:
+        _run(engine, ["one"])
+    (event,) = map(json.loads, journal_path.read_text().splitlines())
+    for added in ("callback_fault", "callback_at"):
+        del event["prediction"][added]
+    del event["prediction"]["order"]["webhook"]
+    journal_path.write_text(json.dumps(event) + "\n")
+    with _engine(journal_path, Behaviour()) as engine:
+        assert engine.summary()["charged"] == 1
+        assert engine.pending_callbacks() == []
+
+
 def test_a_line_cut_short_is_dropped_and_the_journal_goes_on(journal_path: Path) -> None:
     with _engine(journal_path, Behaviour()) as engine:
         _run(engine, ["one", "two"])
@@ -187,6 +207,6 @@ def test_faults_come_at_their_rates(tmp_path: Path) -> None:
         spoiled = sum(p.picture_fault is not None for p in engine.latest())
     for fault, rate in (("submit_429", 0.1), ("submit_500_before", 0.1), ("submit_500_after", 0.1)):
         assert summary["injected"][fault] / summary["submits"] == pytest.approx(rate, abs=0.02)
-    for fault, rate in (("task_failed", 0.2), ("moderation", 0.1)):
+    for fault, rate in (("task_failed", 0.2), ("moderation", 0.1), ("callback_lost", 0.1), ("callback_duplicate", 0.2)):
         assert summary["injected"][fault] / summary["accepted"] == pytest.approx(rate, abs=0.02)
     assert spoiled / summary["accepted"] == pytest.approx(0.3, abs=0.03)

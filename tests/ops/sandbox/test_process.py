@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from ops.sandbox import server
+from tests.ops.sandbox.receiver import listening
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -46,9 +47,11 @@ def start() -> Iterator[Start]:
         process.communicate()
 
 
-def _submit(address: str, prompt: str) -> str:
+def _submit(address: str, prompt: str, **query: str) -> str:
     url = f"{address}/api/v3/wavespeed-ai/flux-schnell"
-    answer = httpx.post(url, headers=KEY, json={"prompt": prompt, "enable_sync_mode": True, "size": "256*256"})
+    answer = httpx.post(
+        url, headers=KEY, params=query, json={"prompt": prompt, "enable_sync_mode": True, "size": "256*256"}
+    )
     task: str = answer.json()["data"]["id"]
     return task
 
@@ -91,6 +94,27 @@ def test_sigterm_ends_it_well_while_a_submit_hangs(start: Start, tmp_path: Path)
     assert outcome == ["RemoteProtocolError"]
     assert process.stderr is not None
     assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_callback_under_way_does_not_keep_it_from_ending_and_comes_after_the_restart(
+    start: Start, tmp_path: Path, end: signal.Signals
+) -> None:
+    arguments = ("--state", tmp_path, "--behaviour", _instant(tmp_path))
+    with listening() as receiver:
+        receiver.gate.clear()
+        process, address = start(*arguments)
+        task = _submit(address, "called back", webhook=receiver.url)
+        receiver.wait_for(1)
+        process.send_signal(end)
+        assert process.wait(5) == (0 if end is signal.SIGTERM else -signal.SIGKILL)
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        receiver.gate.set()
+        start(*arguments)
+        first, second = receiver.wait_for(2)
+    assert first.message["id"] == second.message["id"] == task
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
 def test_an_answer_is_not_held_back_by_the_client_s_delayed_acknowledgement() -> None:
