@@ -28,7 +28,11 @@ class SplitterSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """Settings of one lane's worker. `lane` is the model's name; the mappings go by account."""
+    """Settings of one lane's worker. `lane` is the model's name; the mappings go by account.
+
+    `api_url` is where providers reach us, empty where they shall not; `callback_secret` is the secret id of what
+    callback URLs are signed with.
+    """
 
     lane: str
     jobs_table: str
@@ -40,6 +44,22 @@ class WorkerSettings:
     provider_urls: Mapping[str, str]
     provider_secrets: Mapping[str, str]
     lease_seconds: int
+    api_url: str
+    callback_secret: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionSettings:
+    """Settings of the completion function. `lane_queues` goes by model, the other mappings by account."""
+
+    jobs_table: str
+    images_bucket: str
+    metadata_bucket: str
+    lane_queues: Mapping[str, str]
+    provider_urls: Mapping[str, str]
+    provider_secrets: Mapping[str, str]
+    webhook_secrets: Mapping[str, str]
+    callback_secret: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             worker.services.log("unknown_message", message_id=record["messageId"])
             worker.services.dead_letters.send([record["body"]])
         else:
-            deliveries.append(Delivery(record["messageId"], record["receiptHandle"], doorbell))
+            receives = int(record["attributes"]["ApproximateReceiveCount"])
+            deliveries.append(Delivery(record["messageId"], record["receiptHandle"], doorbell, receives))
     back = runtime.loop().run_until_complete(worker.work(deliveries)) if deliveries else ()
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in back]}

@@ -1,6 +1,7 @@
 """DynamoDB carries out the rules' conditional writes.
 
-Actions on the jobs table: UpdateItem, PartiQLInsert, BatchGetItem, and Query on its index `by-reference`.
+Actions on the jobs table: UpdateItem, PartiQLInsert, BatchGetItem, Query on its index `by-reference`, and on `by-held`,
+which the operator's command alone reads.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from functions.adapters.attribute_values import from_item, to_value
 from functions.adapters.aws import CONNECTIONS
 from functions.adapters.leftovers import until_none_left
-from functions.core.jobs.records import Job, job_from_record
+from functions.core.jobs.lifecycle import HELD
+from functions.core.jobs.records import Job, State, job_from_record
 from functions.core.writes import (
     Above,
     AllOf,
     AnyOf,
     AtMost,
     Condition,
+    Lacks,
     Missing,
     OneOf,
     StaleWriteError,
@@ -31,9 +34,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 REFERENCE_INDEX = "by-reference"
+HELD_INDEX = "by-held"
 
 _INSERTS_PER_REQUEST = 25  # BatchExecuteStatement's limit
 _READS_PER_REQUEST = 100  # BatchGetItem's limit
+_KEYS_PER_PAGE = 400
 _T = TypeVar("_T")
 
 
@@ -103,6 +108,21 @@ class DynamoJobStore:
         """See `JobStore.known_references`. The index is eventually consistent: an unknown one may be known soon."""
         with ThreadPoolExecutor(max_workers=CONNECTIONS // 4) as threads:
             return frozenset(itertools.compress(references, threads.map(self._is_known, references)))
+
+    def held(self) -> Iterator[Job]:
+        """The jobs that are held, the longest first. The index lags behind: each one is read before it is told."""
+        pages = self.table.client.get_paginator("query").paginate(
+            TableName=self.table.name,
+            IndexName=HELD_INDEX,
+            KeyConditionExpression="#held = :held",
+            ExpressionAttributeNames={"#held": "held"},
+            ExpressionAttributeValues={":held": {"S": HELD}},
+            PaginationConfig={"PageSize": _KEYS_PER_PAGE},
+        )
+        for page in pages:
+            ids = [from_item(item)["job_id"] for item in page["Items"]]
+            jobs = self.get_many(ids, consistent=True)
+            yield from (jobs[job_id] for job_id in ids if job_id in jobs and jobs[job_id].state is State.HELD)
 
     def _refused(self, job_id: str, write: Write) -> Job | None:
         """The job as it is stored, if the write's condition does not hold for it."""
@@ -202,6 +222,9 @@ def _compile(condition: Condition, names: _Names) -> str:
             return f"{names.name(attribute)} <= {names.value(bound)}"
         case Above(attribute, bound):
             return f"{names.name(attribute)} > {names.value(bound)}"
+        case Lacks(attribute, member):
+            # Of an attribute that is not there, `contains` is false.
+            return f"NOT contains({names.name(attribute)}, {names.value(member)})"
         case AllOf(parts):
             return " AND ".join(f"({_compile(part, names)})" for part in parts)
         case AnyOf(parts):

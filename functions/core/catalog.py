@@ -6,9 +6,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from functions.core.errors import ErrorClass
 
@@ -16,6 +17,39 @@ CATALOG_FILE = Path(__file__).parent.parent / "catalog.toml"
 
 LONGEST_TIMEOUT_SECONDS = 120
 """A worker's invocation has time for one call of this length, its slot and the storing of its picture."""
+
+LONGEST_PATIENCE_SECONDS = 12 * 3600
+"""SQS hides a message for no longer
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html)."""
+
+
+INLINE_SECONDS = 8
+"""Polling for so long is cheaper than a callback, where models are fast."""
+
+PATIENCE_SECONDS = 180
+
+
+class Mode(StrEnum):
+    """How a worker comes by the picture of a paid call.
+
+    `sync`: the answer to the submit has it. `poll`: the worker asks until it is there. `callback`: the worker asks for
+    some seconds and leaves; the provider's callback brings the picture, and the queue message is the alarm clock that
+    asks again when none came.
+    """
+
+    SYNC = "sync"
+    POLL = "poll"
+    CALLBACK = "callback"
+
+
+class OnAmbiguous(StrEnum):
+    """What becomes of a job whose paid call may or may not have been taken, when nobody can find out.
+
+    `hold`: it waits for a person. `repay`: it is submitted once more, at the risk of paying twice, which is counted.
+    """
+
+    HOLD = "hold"
+    REPAY = "repay"
 
 
 class CatalogError(Exception):
@@ -48,7 +82,11 @@ DEFAULT_RULES = {ErrorClass.AUTH: RetryRule(retries=1, delay_seconds=90)}
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model, which is also a lane: its own queue, dead-letter queue and workers."""
+    """A model, which is also a lane: its own queue, dead-letter queue and workers.
+
+    Of callback mode: `inline_seconds`, for how long the worker polls before it leaves, and `patience_seconds`, after
+    which it asks again when no callback came.
+    """
 
     name: str
     account: Account
@@ -57,10 +95,14 @@ class Model:
     enabled: bool
     workers: int
     timeout_seconds: float
+    mode: Mode
     min_side: int
     max_side: int
     formats: tuple[str, ...]
     parameters: tuple[str, ...]
+    inline_seconds: float = INLINE_SECONDS
+    patience_seconds: int = PATIENCE_SECONDS
+    on_ambiguous: OnAmbiguous = OnAmbiguous.HOLD
     retry: Mapping[ErrorClass, RetryRule] = field(default_factory=dict)
 
     def retry_rule(self, error_class: ErrorClass) -> RetryRule:
@@ -131,6 +173,12 @@ def _model(name: str, table: Mapping[str, Any], accounts: Mapping[str, Account])
         raise CatalogError(f'catalog.toml: {where}.price_usd is text, such as "0.003": a price is exact')
     if not 0 < timeout <= LONGEST_TIMEOUT_SECONDS:
         raise CatalogError(f"catalog.toml: {where}.timeout_seconds is not within 1 to {LONGEST_TIMEOUT_SECONDS}")
+    inline = table.get("inline_seconds", min(INLINE_SECONDS, timeout))
+    patience = table.get("patience_seconds", PATIENCE_SECONDS)
+    if not 0 <= inline <= timeout:
+        raise CatalogError(f"catalog.toml: {where}.inline_seconds is not within 0 and timeout_seconds ({timeout})")
+    if not 1 <= patience <= LONGEST_PATIENCE_SECONDS:
+        raise CatalogError(f"catalog.toml: {where}.patience_seconds is not within 1 to {LONGEST_PATIENCE_SECONDS}")
     try:
         retry = {ErrorClass(error_class): RetryRule(**rule) for error_class, rule in table.get("retry", {}).items()}
     except (TypeError, ValueError) as error:
@@ -143,12 +191,26 @@ def _model(name: str, table: Mapping[str, Any], accounts: Mapping[str, Account])
         enabled=_need(table, "enabled", where),
         workers=_need(table, "workers", where),
         timeout_seconds=timeout,
+        mode=_choice(Mode, _need(table, "mode", where), f"{where}.mode"),
         min_side=_need(table, "min_side", where),
         max_side=_need(table, "max_side", where),
         formats=tuple(_need(table, "formats", where)),
         parameters=tuple(_need(table, "parameters", where)),
+        inline_seconds=inline,
+        patience_seconds=patience,
+        on_ambiguous=_choice(OnAmbiguous, table.get("on_ambiguous", "hold"), f"{where}.on_ambiguous"),
         retry=retry,
     )
+
+
+_E = TypeVar("_E", bound=StrEnum)
+
+
+def _choice(kind: type[_E], value: object, where: str) -> _E:
+    try:
+        return kind(str(value))
+    except ValueError as error:
+        raise CatalogError(f"catalog.toml: {where} is {value!r}; it is one of {', '.join(kind)}") from error
 
 
 def _need(table: Mapping[str, Any], key: str, where: str) -> Any:

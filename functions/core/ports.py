@@ -100,10 +100,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The picture is there."""
+    """The picture is there. `reference`: of the call, where the provider gives one."""
 
     output: Output
     response_code: int
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,20 @@ class NotSent:
     """The request was not sent, because its moment had passed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a provider's callback says.
+
+    event_id: the same in every delivery of one event, empty if the provider gives none. verified: the body is signed,
+    and the signature is right; otherwise only `reference` counts, as a hint whom to ask about.
+    """
+
+    event_id: str
+    reference: str
+    outcome: PollAnswer
+    verified: bool
+
+
 SubmitAnswer = Accepted | Completed | Refused | Ambiguous | NotSent
 PollAnswer = Working | Completed | Refused
 
@@ -145,11 +160,11 @@ PollAnswer = Working | Completed | Refused
 class ImageApi(Protocol):
     """One provider, seen from the worker."""
 
-    async def submit(self, spec: PictureSpec, *, job_id: str, not_after: float) -> SubmitAnswer:
+    async def submit(self, spec: PictureSpec, *, job_id: str, callback_url: str, not_after: float) -> SubmitAnswer:
         """Ask for a picture, once: the request is never sent a second time.
 
-        The job id goes along as the idempotency key. The request does not start to leave after `not_after`, a reading
-        of `Clock.monotonic`.
+        The job id goes along as the idempotency key, and the URL that the outcome is to be posted to, if not empty. The
+        request does not start to leave after `not_after`, a reading of `Clock.monotonic`.
         """
 
     async def poll(self, reference: str) -> PollAnswer:
@@ -175,6 +190,17 @@ class ImageApi(Protocol):
 
     def price(self, spec: PictureSpec) -> Decimal:
         """What one picture costs, in dollars."""
+
+
+class CallbackReader(Protocol):
+    """What a provider's callbacks look like."""
+
+    def __call__(self, body: bytes, headers: Mapping[str, str], *, secret: str, now_ms: int) -> Notice:
+        """Read a callback. Header names are in lower case; `secret` is empty where none is stored.
+
+        Raises:
+            CallbackError: when it is not what the provider would have sent.
+        """
 
 
 class RecordStore(Protocol):
@@ -213,6 +239,14 @@ class EventLog(Protocol):
 
     def __call__(self, event: str, **fields: str | int | float | None) -> None:
         """Write one line. Fields hold ids, codes and figures: never a prompt, a key or a provider's text."""
+
+
+class CallbackError(Exception):
+    """Raised when a callback is not believed. `reason`, a word to count by: forged, replayed or unreadable."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class PollError(Exception):

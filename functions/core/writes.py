@@ -46,6 +46,14 @@ class Above:
 
 
 @dataclass(frozen=True, slots=True)
+class Lacks:
+    """Holds when the set attribute is not there or has no such member."""
+
+    attribute: str
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
 class AllOf:
     """Holds when every part holds."""
 
@@ -59,7 +67,7 @@ class AnyOf:
     parts: tuple[Condition, ...]
 
 
-Condition = Missing | OneOf | AtMost | Above | AllOf | AnyOf
+Condition = Missing | OneOf | AtMost | Above | Lacks | AllOf | AnyOf
 
 
 def equals(attribute: str, value: Value) -> OneOf:
@@ -108,6 +116,8 @@ def holds(condition: Condition, record: Mapping[str, Any]) -> bool:
             return attribute in record and record[attribute] <= bound
         case Above(attribute, bound):
             return attribute in record and record[attribute] > bound
+        case Lacks(attribute, member):
+            return member not in record.get(attribute, ())
         case AllOf(parts):
             return all(holds(part, record) for part in parts)
         case AnyOf(parts):

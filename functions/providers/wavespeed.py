@@ -1,23 +1,23 @@
-"""WaveSpeed: https://wavespeed.ai/docs. Asynchronous: a submit gives a prediction's id, which is polled.
+"""WaveSpeed: https://wavespeed.ai/docs. A submit gives a prediction's id, which is polled or comes back in a callback.
 
+In sync mode the answer to the submit has the picture, or the id of a task that takes longer than the provider waits.
 HTTP 200 alone is no success: the envelope carries a code of its own, and a prediction ends in a status.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 
 from functions.adapters.http import TooLateError, download, leaves_before, never_sent
-from functions.core.catalog import Model
+from functions.core.catalog import Mode, Model
 from functions.core.errors import ErrorClass, Fault
 from functions.core.input.identity import PictureSpec
 from functions.core.ports import (
@@ -31,8 +31,8 @@ from functions.core.ports import (
     Prediction,
     Refused,
     SubmitAnswer,
-    Working,
 )
+from functions.providers.wavespeed_predictions import TASK_ERRORS, ended_badly, read_prediction, read_reference
 
 HTTP_ERRORS: Mapping[int, ErrorClass] = {
     400: ErrorClass.INVALID,
@@ -45,27 +45,7 @@ HTTP_ERRORS: Mapping[int, ErrorClass] = {
 }
 """Statuses that say no without having taken the call. Any 5xx on a submit may hide a call that was taken."""
 
-TASK_ERRORS: Mapping[int, ErrorClass] = {
-    1200: ErrorClass.MODERATED,
-    1400: ErrorClass.INVALID,
-    1401: ErrorClass.INVALID,
-    1402: ErrorClass.INVALID,
-    1403: ErrorClass.INVALID,
-    1405: ErrorClass.INVALID,
-    1406: ErrorClass.CAPACITY,
-    1407: ErrorClass.FUNDS,
-    5000: ErrorClass.CAPACITY,
-    5003: ErrorClass.CAPACITY,
-}
-"""Task codes of failed predictions; failures are refunded."""
-
-STILL_WORKING = 5004
-"""The code of an answer that gave up waiting for a task which goes on."""
-
-_ENDED_BADLY = frozenset({"failed", "cancelled", "timeout", "deleted"})
 _NO_CREDIT = "insufficient credit"
-_REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_CODE_IN_TEXT = re.compile(r"\b(1[24]\d\d|50\d\d)\b")
 _LISTED_PER_PAGE = 100
 _MOST_PAGES = 50
 _LONGEST_RETRY_AFTER = 900.0  # seconds
@@ -84,14 +64,19 @@ class WaveSpeed:
     model: Model
     monotonic: Callable[[], float]
 
-    async def submit(self, spec: PictureSpec, *, job_id: str, not_after: float) -> SubmitAnswer:
+    async def submit(self, spec: PictureSpec, *, job_id: str, callback_url: str, not_after: float) -> SubmitAnswer:
         """See `ImageApi.submit`. WaveSpeed is not known to honour the idempotency key."""
         if not self.key or not self.key.isascii() or not self.key.isprintable():
             return Refused(Fault(ErrorClass.AUTH, "the stored key is no key; set it anew with `imagebatch key set`"))
+        waits = self.model.mode is Mode.SYNC
+        # Who has what stands in the callback URL's query may call us.
+        signed = [value for _, value in parse_qsl(urlsplit(callback_url).query)]
+        secret = (self.key, *signed, spec.prompt, spec.negative_prompt)
         try:
             response = await self.http.post(
                 f"{self.base_url}/api/v3/{self.model.provider_model}",
-                json=_submit_body(spec),
+                params={"webhook": callback_url} if callback_url else None,
+                json=_submit_body(spec, waits=waits),
                 headers={**self._authorization, "Idempotency-Key": job_id},
                 timeout=httpx.Timeout(self.model.timeout_seconds, connect=4.0, pool=4.0),
                 extensions=leaves_before(not_after, self.monotonic),
@@ -102,7 +87,7 @@ class WaveSpeed:
             if never_sent(error):
                 return Refused(Fault(ErrorClass.NETWORK, "the provider could not be reached"))
             return Ambiguous(Fault(ErrorClass.AMBIGUOUS, f"the answer to the submit was lost ({type(error).__name__})"))
-        return _read_submit(response, secret=(self.key, spec.prompt, spec.negative_prompt))
+        return _read_submit(response, waits=waits, secret=secret)
 
     async def poll(self, reference: str) -> PollAnswer:
         """See `ImageApi.poll`."""
@@ -110,7 +95,7 @@ class WaveSpeed:
         data = envelope.get("data")
         if not isinstance(data, dict):
             raise PollError(_unreadable(status))
-        return _read_prediction(data, status)
+        return read_prediction(data, reference, status)
 
     async def predictions(self, since_ms: int, until_ms: int) -> tuple[Prediction, ...]:
         """See `ImageApi.predictions`: all that the account submitted for this model."""
@@ -125,7 +110,7 @@ class WaveSpeed:
             }
             envelope, status = await self._read("POST", "/api/v3/predictions", body)
             items = _listed(envelope, status)
-            found += [Prediction(str(item["id"]), failed=_status(item) in _ENDED_BADLY) for item in items]
+            found += [Prediction(str(item["id"]), failed=ended_badly(item)) for item in items]
             if len(items) < _LISTED_PER_PAGE:
                 return tuple(found)
         raise PollError(
@@ -164,7 +149,7 @@ class WaveSpeed:
         return envelope, status
 
 
-def _submit_body(spec: PictureSpec) -> dict[str, Any]:
+def _submit_body(spec: PictureSpec, *, waits: bool) -> dict[str, Any]:
     return {
         "prompt": spec.prompt,
         "size": f"{spec.width}*{spec.height}",
@@ -172,36 +157,34 @@ def _submit_body(spec: PictureSpec) -> dict[str, Any]:
         "seed": spec.seed,
         "output_format": spec.format,
         "enable_base64_output": False,
-        "enable_sync_mode": False,
+        "enable_sync_mode": waits,
     }
 
 
-def _read_submit(response: httpx.Response, secret: Sequence[str]) -> SubmitAnswer:
+def _read_submit(response: httpx.Response, *, waits: bool, secret: Sequence[str]) -> SubmitAnswer:
     status, envelope = response.status_code, _json_object(response)
     if status in HTTP_ERRORS:
         return Refused(_refusal(status, status, envelope, response, secret))
     if status != 200:
         return Ambiguous(Fault(ErrorClass.AMBIGUOUS, f"HTTP {status} to the submit", status))
     data = envelope.get("data")
-    reference = data.get("id") if isinstance(data, dict) else None
-    if isinstance(data, dict) and isinstance(reference, str) and _REFERENCE.fullmatch(reference):
-        return Refused(_task_fault(data, status)) if _status(data) in _ENDED_BADLY else Accepted(reference, status)
+    if isinstance(data, dict) and (reference := read_reference(data)):
+        return _read_taken(data, reference, status, waits=waits)
     code = envelope.get("code")
     if isinstance(code, int) and (code in HTTP_ERRORS or code in TASK_ERRORS):
         return Refused(_refusal(code, status, envelope, response, secret))
     return Ambiguous(Fault(ErrorClass.AMBIGUOUS, "the answer to the submit is unreadable", status))
 
 
-def _read_prediction(data: Mapping[str, Any], status: int) -> PollAnswer:
-    if _status(data) in _ENDED_BADLY:
-        return Refused(_task_fault(data, status))
-    if _status(data) != "completed" or data.get("code") == STILL_WORKING:
-        return Working()
-    outputs = data.get("outputs")
-    if not isinstance(outputs, list) or not outputs or not isinstance(outputs[0], str):
-        why = "the prediction is completed but has no picture"
-        return Refused(Fault(ErrorClass.CORRUPT, why, status, resumable=True))
-    return Completed(Output(url=outputs[0]), status)
+def _read_taken(data: Mapping[str, Any], reference: str, status: int, *, waits: bool) -> SubmitAnswer:
+    """A submit that became a prediction: it has failed, it has its picture if we waited for that, or it goes on."""
+    match read_prediction(data, reference, status):
+        case Completed() as completed if waits:
+            return completed
+        case Refused(fault) as refused if not fault.resumable:
+            return refused
+        case _:
+            return Accepted(reference, status)
 
 
 def _refusal(
@@ -217,22 +200,6 @@ def _refusal(
     return Fault(
         error_class, f"HTTP {code}" + (f": {shown}" if shown else ""), status, retry_after=_retry_after(response)
     )
-
-
-def _task_fault(data: Mapping[str, Any], status: int) -> Fault:
-    """A task that failed. Its text may repeat the prompt: its code says as much."""
-    known = data.get("code")
-    match = _CODE_IN_TEXT.search(str(data.get("error") or ""))
-    code = known if isinstance(known, int) else int(match.group()) if match else 0
-    flags = data.get("has_nsfw_contents")
-    flagged = isinstance(flags, list) and any(flag is True for flag in flags)
-    error_class = TASK_ERRORS.get(code, ErrorClass.MODERATED if flagged else ErrorClass.PROVIDER_ERROR)
-    return Fault(error_class, f"the task failed with code {code}" if code else "the task failed", status)
-
-
-def _status(data: Mapping[str, Any]) -> str:
-    status = data.get("status")
-    return status if isinstance(status, str) else ""
 
 
 def _unreadable(status: int) -> Fault:

@@ -12,6 +12,7 @@ from functions.adapters.s3 import S3ObjectStore
 from functions.adapters.sqs import SqsQueue
 from functions.adapters.upload import S3Upload
 from functions.core.batches.reporting import Reporter
+from functions.core.catalog import load_catalog
 from functions.observability import log_event
 from functions.runtime import job_store
 from functions.settings import ReporterSettings, read_settings
@@ -28,6 +29,7 @@ def reporter() -> Reporter:
         upload=lambda key: S3Upload(aws.s3(), settings.metadata_bucket, key, "text/csv; charset=utf-8"),
         intake=SqsQueue(aws.sqs(), settings.intake_queue_url),
         reports=SqsQueue(aws.sqs(), settings.reports_queue_url),
+        catalog=load_catalog(),
         clock=SystemClock(),
         log=log_event,
     )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.adapters.attribute_values import from_item
-from functions.adapters.dynamodb import REFERENCE_INDEX, DynamoJobStore, Table
+from functions.adapters import dynamodb
+from functions.adapters.attribute_values import from_item, to_item
+from functions.adapters.dynamodb import HELD_INDEX, REFERENCE_INDEX, DynamoJobStore, Table
 from functions.core.errors import ErrorClass, Fault
 from functions.core.jobs import lifecycle, pacing
-from functions.core.jobs.records import Picture, State, job_from_record
+from functions.core.jobs.records import Job, Picture, State, job_from_record
 from functions.core.writes import (
     Above,
     AllOf,
     AnyOf,
     AtMost,
+    Lacks,
     Missing,
     OneOf,
     StaleWriteError,
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 PICTURE = Picture(width=64, height=64, size=900, format="png", sha256="00" * 32)
+PRICE = Decimal("0.003")
 FAULT = Fault(ErrorClass.CAPACITY, "HTTP 503", 503)
+LOST = Fault(ErrorClass.AMBIGUOUS, "the answer was lost")
 LEASE_MS = 120_000
 
 
@@ -48,13 +53,23 @@ def table(embedded: EmbeddedSession) -> Table:
         AttributeDefinitions=[
             {"AttributeName": "job_id", "AttributeType": "S"},
             {"AttributeName": "reference", "AttributeType": "S"},
+            {"AttributeName": "held", "AttributeType": "S"},
+            {"AttributeName": "held_at", "AttributeType": "S"},
         ],
         GlobalSecondaryIndexes=[
             {
                 "IndexName": REFERENCE_INDEX,
                 "KeySchema": [{"AttributeName": "reference", "KeyType": "HASH"}],
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }
+            },
+            {
+                "IndexName": HELD_INDEX,
+                "KeySchema": [
+                    {"AttributeName": "held", "KeyType": "HASH"},
+                    {"AttributeName": "held_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            },
         ],
         BillingMode="PAY_PER_REQUEST",
     )
@@ -75,28 +90,47 @@ def create(number: int, batch: str = "a") -> tuple[str, Write]:
     return job_id, lifecycle.create(job_id, model="m", spec='{"v":1}', batch_id=batch, now_ms=number)
 
 
-def a_life(job_id: str) -> list[Write]:
+LIFE: tuple[Callable[[Job], Write], ...] = (
+    lambda _: lifecycle.join("b"),
+    lambda _: lifecycle.claim_to_submit("w", 1, LEASE_MS),
+    lambda _: lifecycle.heartbeat(1, 3, LEASE_MS),
+    lambda job: lifecycle.give_back(1, job, FAULT, 4),
+    lambda job: lifecycle.claim_to_look(job, "v", 5, LEASE_MS),
+    lambda _: lifecycle.announce(2, 6),
+    lambda _: lifecycle.doubt(2, LOST, 7),
+    lambda job: lifecycle.claim_to_look(job, "u", 8, LEASE_MS),
+    lambda job: lifecycle.hold(3, job, LOST, 9),
+    lambda job: lifecycle.resubmit(job, repays=True, now_ms=10),
+    lambda job: lifecycle.claim_to_look(job, "t", 11, LEASE_MS),
+    lambda _: lifecycle.announce(4, 12),
+    lambda _: lifecycle.accept(4, reference="p2", response_code=200, leaving=True, now_ms=13),
+    lambda job: lifecycle.count_payment(job, "p3", PRICE, 14),
+    lambda job: lifecycle.finish(
+        job,
+        PICTURE,
+        reference="p1",
+        image_key="k",
+        price_usd=PRICE,
+        latency_ms=5,
+        event_id="e1",
+        now_ms=15,
+    ),
+)
+
+
+def a_life() -> list[Write]:
     """Writes that use every kind of change."""
-    record = apply(create(1)[1], {})
-    after_claim = job_from_record(apply(lifecycle.claim_to_submit("w", 1, LEASE_MS), record))
-    given_back = lifecycle.give_back(1, after_claim, FAULT, 4)
-    pending = job_from_record(apply(given_back, apply(lifecycle.claim_to_submit("w", 1, LEASE_MS), record)))
-    return [
-        create(1)[1],
-        lifecycle.join("b"),
-        lifecycle.claim_to_submit("w", 1, LEASE_MS),
-        lifecycle.heartbeat(1, 3, LEASE_MS),
-        given_back,
-        lifecycle.claim_to_look(pending, "v", 5, LEASE_MS),
-        lifecycle.announce(2, 6),
-        lifecycle.accept(2, reference="p1", response_code=200, now_ms=7),
-        lifecycle.succeed(2, PICTURE, image_key="k", cost_usd=Decimal("0.003"), latency_ms=5, now_ms=8),
-    ]
+    writes = [create(1)[1]]
+    record = apply(writes[0], {})
+    for step in LIFE:
+        writes.append(step(job_from_record(record)))
+        record = apply(writes[-1], record)
+    return writes
 
 
 def test_a_life_in_the_table_is_the_life_the_rules_describe(table: Table) -> None:
     job_id, record = create(1)[0], dict[str, Any]()
-    for write in a_life(job_id):
+    for write in a_life():
         record = apply(write, record)
         assert table.write(job_id, write) == record
         assert stored(table, job_id) == record
@@ -131,6 +165,9 @@ def test_a_write_on_nothing_says_so(table: Table) -> None:
         (Above("n", 4), True),
         (Above("n", 5), False),
         (Above("x", 4), False),
+        (Lacks("x", "a"), True),
+        (Lacks("set", "c"), True),
+        (Lacks("set", "a"), False),
         (AllOf((equals("s", "a"), AtMost("n", 5))), True),
         (AllOf((equals("s", "a"), AnyOf((Missing("n"), Above("n", 9))))), False),
         (AnyOf((equals("s", "b"), AllOf((Above("n", 1), AtMost("n", 9))))), True),
@@ -139,7 +176,7 @@ def test_a_write_on_nothing_says_so(table: Table) -> None:
 def test_a_condition_holds_in_the_table_when_it_holds_for_the_rules(
     table: Table, condition: Any, expected: bool
 ) -> None:
-    record: dict[str, Any] = {"job_id": "j", "n": Decimal(5), "s": "a"}
+    record: dict[str, Any] = {"job_id": "j", "n": Decimal(5), "s": "a", "set": frozenset({"a", "b"})}
     table.write("j", Write(name="seed", when=Missing("job_id"), sets=record))
     write = Write(name="probe", when=condition, sets={"touched": True})
     if expected:
@@ -183,9 +220,75 @@ def test_many_are_read_by_id_and_unknown_ids_are_left_out(jobs: DynamoJobStore) 
 
 def test_a_reference_is_known_once_a_job_names_it(jobs: DynamoJobStore) -> None:
     job_id = create(1)[0]
-    for write in a_life(job_id):
+    for write in a_life():
         jobs.write(job_id, write)
     assert jobs.known_references(["p1", "p2"]) == frozenset({"p1"})
+
+
+def hold(jobs: DynamoJobStore, *numbers: int) -> None:
+    """Let jobs be held, each at the moment of its number."""
+    jobs.create_many(dict(create(number) for number in numbers))
+    for number in numbers:
+        job_id = create(number)[0]
+        jobs.write(job_id, lifecycle.claim_to_submit("w", 1, LEASE_MS))
+        job = jobs.write(job_id, lifecycle.doubt(1, LOST, 2))
+        jobs.write(job_id, lifecycle.hold(1, job, LOST, 1000 * number))
+
+
+def test_held_jobs_come_as_they_are_stored_the_longest_held_first(
+    jobs: DynamoJobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamodb, "_KEYS_PER_PAGE", 2)
+    assert list(jobs.held()) == []
+    jobs.create_many(dict([create(9)]))
+    hold(jobs, 5, 3, 8, 1, 7)
+    held = list(jobs.held())
+    assert [job.job_id for job in held] == [create(number)[0] for number in (1, 3, 5, 7, 8)]
+    assert held == list(jobs.get_many([job.job_id for job in held], consistent=True).values())
+
+
+def test_a_job_that_is_not_held_any_more_is_not_among_the_held(jobs: DynamoJobStore) -> None:
+    hold(jobs, 1, 2, 3)
+    first, second, _ = held = list(jobs.held())
+    jobs.write(first.job_id, lifecycle.look_again(first, reference="", now_ms=9))
+    jobs.write(second.job_id, lifecycle.give_up(second, cost_usd=Decimal(0), now_ms=9))
+    assert list(jobs.held()) == held[2:]
+
+
+def test_the_index_is_not_believed_about_a_job_that_has_moved_on() -> None:
+    """It lags behind the table."""
+    job_id, write = create(1)
+    client: Any = LaggingIndex(job_id, to_item(apply(write, {})))
+    assert list(DynamoJobStore(Table(client, "jobs", "job_id")).held()) == []
+    assert client.consistent
+
+
+class LaggingIndex:
+    """A client whose index still names a job that the table knows better."""
+
+    def __init__(self, job_id: str, item: dict[str, Any]) -> None:
+        self.keys, self.item, self.consistent = [{"job_id": {"S": job_id}}], item, False
+
+    def get_paginator(self, _: str) -> LaggingIndex:
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        return [{"Items": self.keys}]
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803  # boto3's name
+        self.consistent = RequestItems["jobs"]["ConsistentRead"]
+        return {"Responses": {"jobs": [self.item]}}
+
+
+def test_a_payment_is_counted_once(jobs: DynamoJobStore) -> None:
+    hold(jobs, 1)
+    (job,) = jobs.held()
+    for reference in ("p1", "p2"):
+        jobs.write(job.job_id, lifecycle.count_payment(job, reference, PRICE, 9))
+        with pytest.raises(StaleWriteError):
+            jobs.write(job.job_id, lifecycle.count_payment(job, reference, PRICE, 9))
+    (job,) = jobs.held()
+    assert (job.cost_usd, job.paid_references) == (2 * PRICE, frozenset({"p1", "p2"}))
 
 
 def test_reading_or_creating_nothing_asks_for_nothing(jobs: DynamoJobStore) -> None:

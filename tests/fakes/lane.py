@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -12,22 +13,26 @@ from typing import Any
 
 from PIL import Image
 
-from functions.core.catalog import load_catalog
+from functions.core.catalog import Mode, Model, OnAmbiguous, load_catalog
+from functions.core.errors import ErrorClass, Fault
 from functions.core.input.identity import PictureSpec, canonical_json, job_id
 from functions.core.jobs import lifecycle
-from functions.core.jobs.attempt import Services
-from functions.core.jobs.pacing import Bucket
+from functions.core.jobs.pacing import Bucket, Reservation
 from functions.core.jobs.records import Job
+from functions.core.jobs.services import Services
 from functions.core.jobs.vault import Vault
 from functions.core.jobs.work import Delivery, LaneWorker
 from functions.core.messages import Doorbell
 from functions.core.ports import (
     Accepted,
+    Ambiguous,
     Completed,
     NotSent,
     Output,
     PollAnswer,
+    PollError,
     Prediction,
+    Refused,
     SubmitAnswer,
     Working,
 )
@@ -40,7 +45,20 @@ LEASE_SECONDS = 120
 SPEC = PictureSpec(model="flux-schnell", prompt="a red kettle", width=64, height=64, format="png")
 JOB = job_id(SPEC)
 SCHNELL = load_catalog().models["flux-schnell"]
-MODEL = replace(SCHNELL, retry={}, account=replace(SCHNELL.account, images_per_minute=6000))
+MODEL = replace(SCHNELL, retry={}, mode=Mode.POLL, account=replace(SCHNELL.account, images_per_minute=6000))
+CALLBACK_MODEL = replace(MODEL, mode=Mode.CALLBACK, inline_seconds=8, patience_seconds=180)
+SYNC_MODEL = replace(MODEL, mode=Mode.SYNC)
+REPAY_MODEL = replace(MODEL, on_ambiguous=OnAmbiguous.REPAY)
+
+API_URL = "https://api.example"
+SIGNING_SECRET = "signs-the-callbacks-of-our-unit-tests"
+
+THROTTLED = Refused(Fault(ErrorClass.RATE_LIMITED, "HTTP 429", 429))
+NO_ANSWER = Ambiguous(Fault(ErrorClass.AMBIGUOUS, "the answer to the submit was lost (ReadTimeout)"))
+ERROR_500 = Ambiguous(Fault(ErrorClass.AMBIGUOUS, "HTTP 500", 500))
+TASK_FAILED = Refused(Fault(ErrorClass.CAPACITY, "the task failed with code 5000", 200))
+UNREADABLE = PollError(Fault(ErrorClass.PROVIDER_ERROR, "HTTP 500", 500))
+STRANGER = Prediction("stranger", failed=False)
 
 
 def picture(spec: PictureSpec, size: tuple[int, int] | None = None) -> bytes:
@@ -56,7 +74,8 @@ class ScriptedApi:
     """A provider. It accepts and completes, unless `submits`, `polls` or `fetches` say otherwise for the next calls.
 
     A scripted value is an answer to give, or an exception to raise. `submit_seconds` and `work_seconds` of virtual time
-    pass before the answer and before the picture is there.
+    pass before the answer and before the picture is there. `on_submit` is called with the reference of a call that was
+    taken, before its answer is given.
     """
 
     submit_seconds: float = 0.2
@@ -66,6 +85,8 @@ class ScriptedApi:
     fetches: list[bytes | Exception] = field(default_factory=list)
     listing: list[Prediction] | Exception = field(default_factory=list)
     submitted: list[tuple[str, float]] = field(default_factory=list)
+    callback_urls: list[str] = field(default_factory=list)
+    on_submit: Callable[[str], None] = lambda reference: None
     polled: int = 0
     fetched: int = 0
     in_flight: int = 0
@@ -77,11 +98,12 @@ class ScriptedApi:
         """Predictions that were made and charged."""
         return len(self._specs)
 
-    async def submit(self, spec: PictureSpec, *, job_id: str, not_after: float) -> SubmitAnswer:
+    async def submit(self, spec: PictureSpec, *, job_id: str, callback_url: str, not_after: float) -> SubmitAnswer:
         now = asyncio.get_running_loop().time()
         if now > not_after:
             return NotSent()
         self.submitted.append((job_id, now))
+        self.callback_urls.append(callback_url)
         self.in_flight += 1
         self.most_in_flight = max(self.in_flight, self.most_in_flight)
         await asyncio.sleep(self.submit_seconds)
@@ -89,9 +111,15 @@ class ScriptedApi:
         if self.submits:
             answer: SubmitAnswer = _answer(self.submits.pop(0))
             return answer
-        reference = f"p{len(self._specs)}"
-        self._specs[reference] = (spec, now + self.work_seconds)
+        reference = self.take(spec, now + self.work_seconds)
+        self.on_submit(reference)
         return Accepted(reference, 200)
+
+    def take(self, spec: PictureSpec = SPEC, ready: float = 0.0) -> str:
+        """Make a prediction that is charged, and that is ready at a reading of the loop's clock; its reference."""
+        reference = f"p{len(self._specs)}"
+        self._specs[reference] = (spec, ready)
+        return reference
 
     async def poll(self, reference: str) -> PollAnswer:
         self.polled += 1
@@ -162,6 +190,16 @@ class Records:
         return self.records[key]
 
 
+class CountedBucket(Bucket):
+    """The account's bucket; `reserved` has for how many calls slots were asked for, each time."""
+
+    reserved: list[int]
+
+    def reserve(self, calls: int, now_us: int) -> Reservation:
+        self.reserved.append(calls)
+        return super().reserve(calls, now_us)
+
+
 @dataclass
 class Lane:
     """A lane with one pending job, and all that surrounds it."""
@@ -176,7 +214,10 @@ class Lane:
     lanes: Records = field(default_factory=Records)
     clock: VirtualClock = field(default_factory=VirtualClock)
     remaining: Callable[[], float] = lambda: 900.0
-    model: Any = MODEL
+    model: Model = MODEL
+    api_url: str = API_URL
+    reserved: list[int] = field(default_factory=list)
+    receives: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.add(SPEC)
@@ -199,8 +240,11 @@ class Lane:
             log=self.log,
             uniform=lambda low, high: high,
             remaining=self.remaining,
+            api_url=self.api_url,
+            callback_secret=SIGNING_SECRET,
         )
-        bucket = Bucket(self.lanes, self.model.account)
+        bucket = CountedBucket(self.lanes, self.model.account)
+        bucket.reserved = self.reserved
         return LaneWorker(services, bucket, self.messages, owner, LEASE_SECONDS)
 
     def job(self, of: str = JOB) -> Job:
@@ -208,9 +252,15 @@ class Lane:
         assert job is not None
         return job
 
+    def hidden(self, of: str = JOB) -> int:
+        """For how many seconds a job's message was hidden last."""
+        return self.messages.hidden[f"receipt-{of}"][-1]
+
     async def deliver(self, *job_ids: str, owner: str = "w") -> set[str]:
         """Work on one SQS batch; the jobs whose messages come back."""
-        deliveries = [Delivery(one, f"receipt-{one}", Doorbell(one)) for one in job_ids or (JOB,)]
+        received = job_ids or (JOB,)
+        self.receives.update(received)
+        deliveries = [Delivery(one, f"receipt-{one}", Doorbell(one), self.receives[one]) for one in received]
         return set(await self.worker(owner).work(deliveries))
 
     async def until_gone(self, of: str = JOB, most: int = 100) -> int:
@@ -218,5 +268,5 @@ class Lane:
         for receives in range(1, most + 1):
             if not await self.deliver(of):
                 return receives
-            await self.clock.sleep(self.messages.hidden[f"receipt-{of}"][-1])
+            await self.clock.sleep(self.hidden(of))
         raise AssertionError(f"the message came back {most} times")

@@ -4,88 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from functions.adapters.http import client
-from functions.core.catalog import load_catalog
 from functions.core.errors import ErrorClass
-from functions.core.input.identity import PictureSpec
 from functions.core.jobs.picture import check_picture
-from functions.core.ports import (
-    Accepted,
-    Ambiguous,
-    Completed,
-    NotSent,
-    Output,
-    PollAnswer,
-    PollError,
-    Refused,
-    SubmitAnswer,
-    Working,
-)
-from functions.providers.wavespeed import WaveSpeed
-from tests.fakes.sandbox import Sandbox, running_sandbox
+from functions.core.ports import Accepted, Ambiguous, Completed, NotSent, Output, PollError, Refused, Working
+from tests.fakes.sandbox import Sandbox
+from tests.providers.calls import ENDLESS, JOB, MODEL, QUICK, SHORT, SPEC, accepted, api, poll, submit
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
-
-MODEL = replace(load_catalog().models["flux-schnell"], timeout_seconds=2)
-SPEC = PictureSpec(model="flux-schnell", prompt="a red kettle", width=256, height=320, format="png", seed=7)
-QUICK = {"min": 0.0, "mean": 0.0, "max": 0.0}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(server: Sandbox) -> Sandbox:
-    server.behave(latency_seconds=QUICK)
-    return server
-
-
-@asynccontextmanager
-async def api(url: str, key: str = "k") -> AsyncIterator[WaveSpeed]:
-    async with client(MODEL.timeout_seconds) as http:
-        yield WaveSpeed(http=http, base_url=url, key=key, model=MODEL, monotonic=time.monotonic)
-
-
-def submit(
-    sandbox: Sandbox, spec: PictureSpec = SPEC, *, key: str = "k", not_after: float | None = None
-) -> SubmitAnswer:
-    async def one() -> SubmitAnswer:
-        async with api(sandbox.url, key) as provider:
-            return await provider.submit(
-                spec, job_id="ab" * 32, not_after=time.monotonic() + 5 if not_after is None else not_after
-            )
-
-    return asyncio.run(one())
-
-
-def poll(sandbox: Sandbox, reference: str) -> PollAnswer:
-    async def one() -> PollAnswer:
-        async with api(sandbox.url) as provider:
-            return await provider.poll(reference)
-
-    return asyncio.run(one())
-
-
-def accepted(sandbox: Sandbox) -> str:
-    answer = submit(sandbox)
-    assert isinstance(answer, Accepted)
-    return answer.reference
 
 
 def test_a_submit_is_accepted_polled_and_fetched_as_the_picture_that_was_asked_for(sandbox: Sandbox) -> None:
     async def all_of_it() -> bytes:
         async with api(sandbox.url) as provider:
-            answer = await provider.submit(SPEC, job_id="ab" * 32, not_after=time.monotonic() + 5)
+            answer = await provider.submit(SPEC, job_id=JOB, callback_url="", not_after=time.monotonic() + 5)
             assert isinstance(answer, Accepted)
             finished = await provider.poll(answer.reference)
             assert isinstance(finished, Completed)
@@ -98,11 +34,11 @@ def test_a_submit_is_accepted_polled_and_fetched_as_the_picture_that_was_asked_f
 def test_the_job_id_goes_along_as_the_idempotency_key(sandbox: Sandbox) -> None:
     reference = accepted(sandbox)
     charge = next(charge for charge in sandbox.ledger()["charges"] if charge["id"] == reference)
-    assert charge["idempotency_key"] == "ab" * 32
+    assert charge["idempotency_key"] == JOB
 
 
 def test_a_prediction_that_is_not_finished_is_working(sandbox: Sandbox) -> None:
-    sandbox.behave(latency_seconds={"min": 60.0, "mean": 60.0, "max": 60.0})
+    sandbox.behave(latency_seconds=ENDLESS)
     assert poll(sandbox, accepted(sandbox)) == Working()
 
 
@@ -158,7 +94,7 @@ def test_a_call_whose_moment_has_passed_does_not_leave(sandbox: Sandbox) -> None
     ("fault", "error_class"), [("moderation", ErrorClass.MODERATED), ("task_failed", ErrorClass.INVALID)]
 )
 def test_a_failed_task_says_why(sandbox: Sandbox, fault: str, error_class: ErrorClass) -> None:
-    sandbox.behave(latency_seconds={"min": 0.1, "mean": 0.1, "max": 0.1}, faults={fault: 1.0})
+    sandbox.behave(latency_seconds=SHORT, faults={fault: 1.0})
     reference = accepted(sandbox)
     while isinstance(answer := poll(sandbox, reference), Working):
         pass
@@ -185,11 +121,26 @@ def test_the_listing_shows_what_was_submitted_between_two_moments(sandbox: Sandb
     assert reference not in asyncio.run(listed(now_ms + 10_000, now_ms + 20_000))
 
 
+@pytest.mark.parametrize(("faults", "failed"), [({}, False), ({"task_failed": 1.0}, True)])
+def test_the_listing_says_which_predictions_failed(sandbox: Sandbox, faults: dict[str, float], failed: bool) -> None:
+    async def listed() -> dict[str, bool]:
+        now_ms = time.time_ns() // 1_000_000
+        async with api(sandbox.url) as provider:
+            found = await provider.predictions(now_ms - 10_000, now_ms + 10_000)
+        return {prediction.reference: prediction.failed for prediction in found}
+
+    sandbox.behave(latency_seconds=SHORT, faults=faults)
+    reference = accepted(sandbox)
+    while isinstance(poll(sandbox, reference), Working):
+        pass
+    assert asyncio.run(listed())[reference] is failed
+
+
 def test_the_listing_is_read_to_its_last_page(sandbox: Sandbox) -> None:
     async def many() -> tuple[set[str], set[str]]:
         async with api(sandbox.url) as provider:
             soon = time.monotonic() + 30
-            calls = [provider.submit(SPEC, job_id=f"{n:064x}", not_after=soon) for n in range(130)]
+            calls = [provider.submit(SPEC, job_id=f"{n:064x}", callback_url="", not_after=soon) for n in range(130)]
             answers = await asyncio.gather(*calls)
             now_ms = time.time_ns() // 1_000_000
             listed = await provider.predictions(now_ms - 60_000, now_ms + 60_000)

@@ -31,6 +31,7 @@ from functions.providers.wavespeed import WaveSpeed
 MODEL = load_catalog().models["flux-schnell"]
 SPEC = PictureSpec(model="flux-schnell", prompt="a canary in a red kettle")
 KEY = "sk-live-secret"
+CALLBACK = "https://api.example/callbacks/wavespeed?key=job.1.99.signed"
 DATA = {"id": "p1", "status": "created", "outputs": []}
 
 
@@ -44,8 +45,8 @@ def provider(answer: httpx.Response | Exception, key: str = KEY) -> WaveSpeed:
     return WaveSpeed(http=http, base_url="https://provider.example", key=key, model=MODEL, monotonic=lambda: 0.0)
 
 
-def submitted(answer: httpx.Response | Exception, key: str = KEY) -> SubmitAnswer:
-    return asyncio.run(provider(answer, key).submit(SPEC, job_id="ab" * 32, not_after=1e9))
+def submitted(answer: httpx.Response | Exception, key: str = KEY, spec: PictureSpec = SPEC) -> SubmitAnswer:
+    return asyncio.run(provider(answer, key).submit(spec, job_id="ab" * 32, callback_url=CALLBACK, not_after=1e9))
 
 
 def polled(data: Any) -> PollAnswer:
@@ -109,13 +110,21 @@ def test_a_key_that_is_none_is_said_to_be_none_and_sent_nowhere(key: str) -> Non
 
 
 @pytest.mark.parametrize("status", [400, 401, 422])
-def test_neither_key_nor_prompt_comes_back_in_words(status: int) -> None:
-    said = f"Bad key {KEY} for prompt '{SPEC.prompt}'"
+def test_neither_key_nor_prompt_nor_callback_key_comes_back_in_words(status: int) -> None:
+    said = f"Bad key {KEY} for prompt '{SPEC.prompt}', to {CALLBACK}"
     refused = submitted(answer(status, {"message": said}))
     assert isinstance(refused, Refused)
     assert KEY not in refused.fault.message
     assert "canary" not in refused.fault.message
+    assert "signed" not in refused.fault.message
     assert KEY not in repr(provider(answer(200, {})))
+
+
+def test_a_prompt_that_occurs_in_a_key_leaves_no_key_with_holes() -> None:
+    refused = submitted(answer(400, {"message": f"{KEY} {CALLBACK}"}), spec=replace(SPEC, prompt="e"))
+    assert isinstance(refused, Refused)
+    assert "liv" not in refused.fault.message
+    assert "sign" not in refused.fault.message
 
 
 @pytest.mark.parametrize(("said", "seconds"), [("17", 17), ("1e9", 900), ("inf", None), ("soon", None), ("-3", 0)])
@@ -132,6 +141,7 @@ def test_what_to_wait_is_believed_within_reason(said: str, seconds: float | None
         ({**DATA, "status": "something new"}, Working),
         ({**DATA, "status": []}, Working),
         ({**DATA, "status": "completed", "code": 5004}, Working),
+        ({**DATA, "status": "timeout", "code": 5004}, Working),
         ({**DATA, "status": "completed", "outputs": ["https://x.example/1.png"]}, Completed),
         ({**DATA, "status": "completed", "outputs": []}, Refused),
         ({**DATA, "status": "completed", "outputs": [{"url": "x"}]}, Refused),

@@ -1,48 +1,37 @@
 """A lane in a world that goes wrong: the real worker on virtual time, with everything around it simulated and seeded.
 
-Each call that leaves a worker may take its time before and after it has had its effect, and may be the last thing the
-worker does. Messages come late, twice or never; the provider loses answers, refuses and breaks; AWS throttles. One seed
-is one schedule, and the same seed is the same schedule.
+Each call that leaves a worker or the completion function may take its time before and after it has had its effect, and
+may be the last thing its process does. Messages and callbacks come late, twice or never; the provider loses answers,
+refuses and breaks; AWS throttles. One seed is one schedule, and the same seed is the same schedule.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from random import Random
-from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
-from functions.core.errors import ErrorClass, Fault, StorageError
-from functions.core.input.identity import PictureSpec, canonical_json, job_id
+from functions.core.batches.counting import Change
+from functions.core.catalog import Mode, Model, OnAmbiguous
+from functions.core.errors import StorageError
+from functions.core.input.identity import canonical_json, job_id
 from functions.core.jobs import lifecycle
-from functions.core.jobs.attempt import Services
+from functions.core.jobs.completion import Callback, Completion, Result, http_status
 from functions.core.jobs.pacing import Bucket
 from functions.core.jobs.records import Job, State
+from functions.core.jobs.services import Services
 from functions.core.jobs.vault import Vault
 from functions.core.jobs.work import Delivery, LaneWorker
-from functions.core.messages import Doorbell
-from functions.core.ports import (
-    Accepted,
-    Ambiguous,
-    Completed,
-    NotSent,
-    Output,
-    PollAnswer,
-    PollError,
-    Prediction,
-    Refused,
-    SubmitAnswer,
-    Working,
-)
+from functions.core.messages import Doorbell, parse_doorbell
 from functions.core.writes import Write
-from tests.fakes.lane import LEASE_SECONDS, MODEL, PRICE, SPEC, Records, picture
+from tests.fakes.lane import LEASE_SECONDS, MODEL, SPEC, Records
 from tests.fakes.stores import MemoryJobs, MemoryObjects, MemoryQueue
 from tests.fakes.virtual_time import START_MS, VirtualClock
-
-T = TypeVar("T")
+from tests.simulation.processes import Guarded, Killed, Process, ThrottledError
+from tests.simulation.provider import Chances, Provider
 
 HEAL_SECONDS = 300.0
 """How often somebody rings every job that has not ended, as the reporter's recount does."""
@@ -50,190 +39,12 @@ HEAL_SECONDS = 300.0
 GIVE_UP_SECONDS = 6 * 3600.0
 """Virtual time after which a job that has not ended counts as stuck."""
 
+DELIVERIES = 3
+"""How often the provider tries to deliver a callback."""
 
-class Killed(BaseException):  # no error: kill -9
-    """Raised in everything a dead worker still tries to do."""
-
-
-class ThrottledError(Exception):
-    """What AWS raises when it has had enough; nothing has happened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chances:
-    """How often things go wrong, each from 0 to 1 for each time they could."""
-
-    kill: float
-    lost_answer_taken: float
-    lost_answer_not_taken: float
-    refused: float
-    task_failed: float
-    poll_broken: float
-    broken_picture: float
-    storage_broken: float
-    message_doubled: float
-    message_lost: float
-    frozen: float
-    throttled: float
-
-    @classmethod
-    def drawn(cls, random: Random) -> Chances:
-        """Some things go wrong often, most never: each schedule has troubles of its own."""
-        worst = {"kill": 0.05, "message_lost": 0.3, "frozen": 0.1, "throttled": 0.1}
-        return cls(
-            **{
-                name: worst.get(name, 0.4) * random.random() if random.random() < 0.4 else 0.0
-                for name in cls.__dataclass_fields__
-            }
-        )
-
-
-@dataclass
-class Provider:
-    """The image API behind every worker: it remembers what it was asked and what it charged."""
-
-    random: Random
-    chances: Chances
-    clock: VirtualClock
-    taken: dict[str, tuple[str, PictureSpec, float, int]] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)
-
-    def paid(self) -> Counter[str]:
-        """Charges of each job that were not given back."""
-        return Counter(job for reference, (job, *_) in self.taken.items() if reference not in self.failed)
-
-    async def submit(self, spec: PictureSpec, *, job_id: str, not_after: float) -> SubmitAnswer:
-        if self.clock.monotonic() > not_after:
-            return NotSent()
-        draw = self.random.random()
-        if draw < self.chances.refused:
-            return Refused(Fault(self.random.choice((ErrorClass.RATE_LIMITED, ErrorClass.NETWORK)), "refused"))
-        code = self.random.choice((500, 504, None))
-        lost = Ambiguous(Fault(ErrorClass.AMBIGUOUS, "lost", code))
-        if self.random.random() < self.chances.lost_answer_not_taken:
-            return lost
-        answered = self.random.random() >= self.chances.lost_answer_taken
-        # Where the provider itself has not answered, it may take the call a good deal later.
-        late = 0.0 if answered or code == 500 else self.random.uniform(0, MODEL.timeout_seconds)
-        reference = f"p{len(self.taken)}"
-        ready = self.clock.monotonic() + late + self.random.expovariate(1 / 5)
-        self.taken[reference] = (job_id, spec, ready, self.clock.now_ms() + round(late * 1000))
-        if self.random.random() < self.chances.task_failed:
-            self.failed.add(reference)
-        return Accepted(reference, 200) if answered else lost
-
-    async def poll(self, reference: str) -> PollAnswer:
-        if self.random.random() < self.chances.poll_broken:
-            raise PollError(Fault(ErrorClass.PROVIDER_ERROR, "HTTP 500", 500))
-        _, _, ready, _ = self.taken[reference]
-        if self.clock.monotonic() < ready:
-            return Working()
-        if reference in self.failed:
-            return Refused(Fault(ErrorClass.CAPACITY, "the task failed with code 5000", 200))
-        return Completed(Output(url=reference), 200)
-
-    async def predictions(self, since_ms: int, until_ms: int) -> tuple[Prediction, ...]:
-        if self.random.random() < self.chances.poll_broken:
-            raise PollError(Fault(ErrorClass.PROVIDER_ERROR, "HTTP 500", 500))
-        return tuple(
-            Prediction(reference, failed=reference in self.failed and self.clock.monotonic() >= ready)
-            for reference, (_, _, ready, at_ms) in self.taken.items()
-            if since_ms <= at_ms <= min(until_ms, self.clock.now_ms())
-        )
-
-    async def fetch(self, output: Output) -> bytes:
-        spec = self.taken[output.url][1]
-        data = picture(spec)
-        return data[:-40] if self.random.random() < self.chances.broken_picture else data
-
-    def price(self, spec: PictureSpec) -> Decimal:
-        return PRICE
-
-
-@dataclass
-class Process:
-    """One worker process. Everything it does to the world goes through here, until it is dead."""
-
-    world: World
-    owner: str
-    dead: bool = False
-    frozen_until: float = 0.0
-
-    def now_ms(self) -> int:
-        return self.world.clock.now_ms()
-
-    def monotonic(self) -> float:
-        return self.world.clock.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait; a frozen process wakes up when it is thawed, its heartbeats too. It is its worker's clock."""
-        await asyncio.sleep(seconds)
-        while (left := self.frozen_until - self.monotonic()) > 0:  # noqa: ASYNC110  # it may be frozen again
-            await asyncio.sleep(left)
-
-    async def reach(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Carry out a call, with time passing and death lurking before and after its effect."""
-        await self._live()
-        answer = await call()
-        await self._live()
-        return answer
-
-    async def _live(self) -> None:
-        random, chances = self.world.random, self.world.chances
-        if random.random() < 0.5:
-            await self.sleep(random.expovariate(20))
-        if random.random() < chances.frozen:
-            self.frozen_until = self.monotonic() + random.uniform(0, 2 * LEASE_SECONDS)
-            await self.sleep(0)
-        if not self.dead and random.random() < chances.kill:
-            self.dead = True
-        if self.dead:
-            raise Killed
-
-    def __getattr__(self, name: str) -> Any:
-        """A method of the provider, seen from this process."""
-        method = getattr(self.world.provider, name)
-        if name == "price":
-            return method
-
-        async def reached(*args: Any, **kwargs: Any) -> Any:
-            return await self.reach(lambda: method(*args, **kwargs))
-
-        return reached
-
-
-class Guarded:
-    """A blocking port of one process: dead processes reach nothing, and some calls are the last ones.
-
-    The worker calls these from threads; on the virtual loop they run inline, so time passes around them and not inside.
-    """
-
-    def __init__(self, process: Process, port: Any, *, owned: bool = False) -> None:
-        self._process = process
-        self._port = port
-        self._owned = owned
-
-    def __getattr__(self, name: str) -> Any:
-        method, process = getattr(self._port, name), self._process
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._maybe_die()
-            if process.world.random.random() < process.world.chances.throttled:
-                raise ThrottledError
-            answer = method(*args, **kwargs)
-            if self._owned and name == "write":
-                process.world.note(process.owner, args[0], args[1])
-            self._maybe_die()
-            return answer
-
-        return call
-
-    def _maybe_die(self) -> None:
-        process = self._process
-        if not process.dead and process.world.random.random() < process.world.chances.kill:
-            process.dead = True
-        if process.dead:
-            raise Killed
+SIGNING_SECRET = "signs-the-keys-of-this-simulated-world"
+NOT_OURS = frozenset({"claim_to_submit", "claim_to_look", "heal", "finish", "count_payment"})
+"""Writes that need not be the owner's."""
 
 
 class FlakyObjects(MemoryObjects):
@@ -254,9 +65,23 @@ class FlakyObjects(MemoryObjects):
         return super().get(key)
 
 
+class StreamedJobs(MemoryJobs):
+    """The jobs table and its stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream: list[Change] = []
+
+    def write(self, job_id: str, write: Write) -> Job:
+        before = self.get(job_id)
+        after = super().write(job_id, write)
+        self.stream.append(Change(before, after))
+        return after
+
+
 @dataclass
 class World:
-    """A few jobs, a queue, and workers that come and go."""
+    """A few jobs, a queue, workers that come and go, and callbacks."""
 
     seed: int
     clock: VirtualClock = field(default_factory=VirtualClock)
@@ -264,15 +89,20 @@ class World:
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
         self.chances = Chances.drawn(self.random)
-        self.provider = Provider(self.random, self.chances, self.clock)
-        self.jobs = MemoryJobs()
+        self.model = self._some_model()
+        self.signed = self.random.random() < 0.7
+        self.provider = Provider(self.random, self.chances, self.clock, self.model, self.call_back)
+        self.jobs = StreamedJobs()
         self.images = FlakyObjects(self.random, self.chances.storage_broken)
         self.metadata = MemoryObjects()
         self.dead_letters = MemoryQueue()
         self.lanes = Records()
         self.visible: dict[str, tuple[str, float]] = {}
+        self.received: Counter[str] = Counter()
         self.stale_writes: list[str] = []
+        self.answered: list[tuple[str, str, Result]] = []
         self._receipts = 0
+        self._callbacks: set[asyncio.Task[None]] = set()
         for number in range(self.random.randint(1, 3)):
             spec = replace(SPEC, seed=number)
             write = lifecycle.create(
@@ -280,6 +110,17 @@ class World:
             )
             self.jobs.write(job_id(spec), write)
             self.ring(job_id(spec))
+
+    def _some_model(self) -> Model:
+        """Each schedule has one mode and one policy."""
+        draw = self.random.random
+        mode = Mode.POLL if draw() < 0.3 else Mode.SYNC if draw() < 0.15 else Mode.CALLBACK
+        return replace(
+            MODEL,
+            mode=mode,
+            inline_seconds=self.random.choice((0, 2, 8)),
+            on_ambiguous=OnAmbiguous.REPAY if draw() < 0.2 else OnAmbiguous.HOLD,
+        )
 
     def ring(self, job: str) -> None:
         """Send a job's message; some get lost, some come twice."""
@@ -292,7 +133,7 @@ class World:
     def note(self, owner: str, job: str, write: Write) -> None:
         """Remember a write that somebody made who did not own the job at that moment."""
         record = self.jobs.records[job]
-        if write.name not in ("claim_to_submit", "claim_to_look") and record.get("owner", owner) != owner:
+        if write.name not in NOT_OURS and record.get("owner", owner) != owner:
             self.stale_writes.append(f"{write.name} by {owner}")
 
     def change_visibility(self, seconds_by_receipt: Mapping[str, int]) -> None:
@@ -306,15 +147,56 @@ class World:
         ended = (State.SUCCESS, State.FAILED, State.HELD)
         return [job for job, record in self.jobs.records.items() if record["state"] not in ended]
 
+    def send(self, bodies: Sequence[str], *, delay_seconds: int = 0) -> None:
+        """The lane's queue. Implements `functions.core.ports.Queue`."""
+        for body in bodies:
+            self.ring(parse_doorbell(body).job_id)
+
+    def depth(self) -> int:
+        """The lane's queue."""
+        return len(self.visible)
+
+    def call_back(self, url: str, reference: str, ready: float) -> None:
+        """The provider is to post an outcome to a URL when it is there; some events get lost, late or doubled."""
+        draw = self.random.random
+        if draw() < self.chances.callback_lost:
+            return
+        late = self.random.uniform(0, 4000) if draw() < self.chances.callback_late else 0.0
+        for _ in range(2 if draw() < self.chances.callback_doubled else 1):
+            task = asyncio.create_task(self._deliver(url, reference, ready + late))
+            self._callbacks.add(task)
+            task.add_done_callback(self._callbacks.discard)
+
+    async def _deliver(self, url: str, reference: str, at: float) -> None:
+        """Post an outcome until it is taken, each time to another process of the completion function."""
+        await asyncio.sleep(max(0.0, at - self.clock.monotonic()))
+        parts = urlsplit(url)
+        callback = Callback(
+            provider=parts.path.rpartition("/")[2],
+            key=parse_qs(parts.query)["key"][0],
+            body=f"event-{reference} {reference}".encode(),
+            headers={},
+        )
+        for delivery in range(DELIVERIES):
+            process = Process(self, f"callback-{reference}-{delivery}")
+            try:
+                result = await self._completion(process).receive(callback)
+            except (Killed, ThrottledError):
+                result = Result.BROKEN
+            self.answered.append((callback.key[:64], reference, result))
+            if http_status(result) == 200:
+                return
+            await asyncio.sleep(self.random.uniform(1, 30))
+
     async def live(self) -> None:
-        """Let time pass until every job has ended or is held, or far too much of it has passed."""
+        """Let time pass until every job has ended or is held and all callbacks came, or far too much of it passed."""
         workers = [asyncio.create_task(self._worker(name)) for name in "abc"[: self.random.randint(1, 3)]]
         healer = asyncio.create_task(self._heal())
-        while self.open_jobs() and self.clock.monotonic() < GIVE_UP_SECONDS:  # noqa: ASYNC110  # it takes no time
+        while (self.open_jobs() or self._callbacks) and self.clock.monotonic() < GIVE_UP_SECONDS:  # noqa: ASYNC110  # it takes no time
             await asyncio.sleep(20)
         for task in (*workers, healer):
             task.cancel()
-        await asyncio.gather(*workers, healer, return_exceptions=True)
+        await asyncio.gather(*workers, healer, *self._callbacks, return_exceptions=True)
 
     async def _worker(self, name: str) -> None:
         """A poller of the queue and the process that it feeds, replaced when it dies."""
@@ -344,12 +226,13 @@ class World:
         now = self.clock.monotonic()
         ready = [receipt for receipt, (_, at) in self.visible.items() if at <= now][:10]
         self.change_visibility(dict.fromkeys(ready, 6 * LEASE_SECONDS))
-        return [Delivery(receipt, receipt, Doorbell(self.visible[receipt][0])) for receipt in ready]
+        self.received.update(ready)
+        return [Delivery(one, one, Doorbell(self.visible[one][0]), self.received[one]) for one in ready]
 
     def _lane_worker(self, process: Process) -> LaneWorker:
         ends = self.clock.monotonic() + 177
         services = Services(
-            model=MODEL,
+            model=self.model,
             api=process,
             jobs=Guarded(process, self.jobs, owned=True),
             vault=Vault(Guarded(process, self.images), Guarded(process, self.metadata)),
@@ -358,9 +241,25 @@ class World:
             log=lambda event, **fields: None,
             uniform=self.random.uniform,
             remaining=lambda: ends - self.clock.monotonic(),
+            api_url="https://api.example",
+            callback_secret=SIGNING_SECRET,
         )
         bucket = Bucket(Guarded(process, self.lanes), MODEL.account)
         return LaneWorker(services, bucket, Guarded(process, self), process.owner, LEASE_SECONDS)
+
+    def _completion(self, process: Process) -> Completion:
+        return Completion(
+            models={self.model.name: self.model},
+            readers={self.model.account.provider: self.provider.read_callback},
+            api=lambda model: process,
+            webhook_secret=lambda account: "signed" if self.signed else "",
+            callback_secret=SIGNING_SECRET,
+            jobs=Guarded(process, self.jobs),
+            vault=Vault(Guarded(process, self.images), Guarded(process, self.metadata)),
+            lanes={self.model.name: Guarded(process, self)},
+            clock=process,
+            log=lambda event, **fields: None,
+        )
 
     async def _heal(self) -> None:
         while True:

@@ -38,10 +38,16 @@ class Change:
 
 
 def worth(batch_id: str, job: Job) -> Counts:
-    """What a job counts for in a batch that wants it; its cost for the batch that pays."""
+    """What a job counts for in a batch that wants it; its cost and its repays for the batch that pays.
+
+    A job may have cost something before it ends: a second payment is counted when it is learnt of.
+    """
     counts: dict[str, int | Decimal] = {"jobs": 1, _COUNTER_OF[job.state]: 1}
-    if job.batch_id == batch_id and job.cost_usd:
-        counts["cost_usd"] = job.cost_usd
+    if job.batch_id == batch_id:
+        if job.cost_usd:
+            counts["cost_usd"] = job.cost_usd
+        if job.repays:
+            counts["repaid"] = job.repays
     return counts
 
 

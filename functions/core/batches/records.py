@@ -46,8 +46,9 @@ class Batch:
     """One uploaded file on its way to pictures.
 
     rows: data rows, invalid ones included; requested: pictures that the valid rows ask for, variants counted; jobs: the
-    different ones among them; duplicates_prevented: requested pictures that this batch did not have to pay for;
-    cost_usd: what its own jobs (`Job.batch_id`) cost.
+    different ones among them; duplicates_prevented: requested pictures that this batch did not have to pay for. Of its
+    own jobs (`Job.batch_id`), cost_usd: what they cost, as far as is known; repaid: calls that were made although an
+    earlier one may have been taken (`Job.repays`).
 
     recipe_text and chunk_rows are frozen when the batch is opened, so that a part that is made again is the same part.
     Times are ISO-8601 in UTC. updated_at: the last progress; checked_at: when somebody last looked whether it goes on;
@@ -83,6 +84,7 @@ class Batch:
     held: int = 0
     succeeded: int = 0
     failed: int = 0
+    repaid: int = 0
     duplicates_prevented: int = 0
     cost_usd: Decimal = Decimal(0)
     late: bool = False
@@ -180,6 +182,7 @@ COUNTERS = (
     "held",
     "succeeded",
     "failed",
+    "repaid",
     "duplicates_prevented",
 )
 _INTEGERS = (*COUNTERS, "chunk_rows", "rows_expected", "parts_done", "recount_until")
@@ -197,7 +200,6 @@ _TEXTS = (
     "results_key",
 )
 _SIGNS = ("scanned", "cut_short", "late", "recount_again", "rung")
-_NEVER_BELOW_ZERO = ("pending", "running", "held")
 
 
 def batch_from_record(record: Mapping[str, Any]) -> Batch:
@@ -205,10 +207,8 @@ def batch_from_record(record: Mapping[str, Any]) -> Batch:
 
     A counter may be below zero where records of the stream were lost, until the recount: it reads as 0.
     """
-    integers: dict[str, Any] = {name: int(record[name]) for name in _INTEGERS if name in record}
+    integers: dict[str, Any] = {name: max(0, int(record[name])) for name in _INTEGERS if name in record}
     signs: dict[str, Any] = {name: bool(record[name]) for name in _SIGNS if name in record}
-    for name in _NEVER_BELOW_ZERO:
-        integers[name] = max(0, integers.get(name, 0))
     return Batch(
         state=BatchState(record["state"]),
         source=Source(**record["source"]),

@@ -15,8 +15,9 @@ from functions.core.batches.counting import add_to, worth
 from functions.core.batches.manifest import Row
 from functions.core.batches.records import Batch, BatchStore, epoch_ms
 from functions.core.batches.results import ResultsTable
+from functions.core.catalog import Catalog, Mode
 from functions.core.jobs import lifecycle
-from functions.core.jobs.records import Job, State
+from functions.core.jobs.records import Job, Stage, State
 from functions.core.ports import JobStore, ObjectStore, Upload
 
 SILENCE_SECONDS = 180
@@ -57,6 +58,7 @@ class Recount:
     batches: BatchStore
     jobs: JobStore
     metadata: ObjectStore
+    catalog: Catalog
     batch: Batch
     now_ms: int
     expire: bool
@@ -127,10 +129,17 @@ class Recount:
         return earlier
 
     def _silent(self, job: Job) -> bool:
-        since_ms = self.now_ms - SILENCE_SECONDS * 1000
         if job.state is State.PENDING:
-            return epoch_ms(job.updated_at) <= since_ms
-        return job.state is State.RUNNING and job.lease_expires_at <= since_ms
+            return epoch_ms(job.updated_at) <= self.now_ms - SILENCE_SECONDS * 1000
+        quiet_ms = (SILENCE_SECONDS + self._patience_seconds(job)) * 1000
+        return job.state is State.RUNNING and job.lease_expires_at <= self.now_ms - quiet_ms
+
+    def _patience_seconds(self, job: Job) -> int:
+        """How long a job is left alone by design: its callback is to come, and its message stays hidden meanwhile."""
+        model = self.catalog.models.get(job.model)
+        if model is None or model.mode is not Mode.CALLBACK or job.stage is not Stage.ACCEPTED:
+            return 0
+        return model.patience_seconds
 
     def _wanted_elsewhere(self, job: Job) -> bool:
         """Whether another open batch waits for the job, one whose seven days may not be over."""

@@ -11,6 +11,7 @@ from functions.core.batches.counting import exactly
 from functions.core.batches.records import Batch, BatchStore
 from functions.core.batches.recount import SILENCE_SECONDS, Recount, Truth
 from functions.core.batches.watch import needs, past_deadline, past_life, recount_due, silent
+from functions.core.catalog import Catalog
 from functions.core.keys import results_key
 from functions.core.messages import Close, ReportMessage, Ring, Tick, dump
 from functions.core.ports import Clock, EventLog, JobStore, ObjectStore, Queue, Upload
@@ -33,6 +34,7 @@ class Reporter:
     upload: Callable[[str], Upload]
     intake: Queue
     reports: Queue
+    catalog: Catalog
     clock: Clock
     log: EventLog
 
@@ -84,7 +86,7 @@ class Reporter:
     def _recount(self, batch: Batch, now_ms: int) -> None:
         late, over = past_deadline(batch, now_ms), past_life(batch, now_ms)
         key = results_key(batch.batch_id)
-        recount = Recount(self.batches, self.jobs, self.metadata, batch, now_ms, expire=over, partly=late)
+        recount = Recount(self.batches, self.jobs, self.metadata, self.catalog, batch, now_ms, expire=over, partly=late)
         results = self.upload(key)
         try:
             truth = recount.run(results)

@@ -40,9 +40,9 @@ COLUMNS = (
 """What is added to the file's columns; under `result_…` where the file has a column of that name.
 
 status: a job's state, or `invalid`. image: key in the images bucket. cost_usd: in the line that the batch paid for, so
-that the column adds up to the batch's cost; 0 in the lines that share its picture. made_by: the model. row: the data
-row from 1; line: where it begins in the file. duplicate_of: the row of this file that has the same picture, or else the
-batch that paid for it.
+that the column adds up to the batch's cost, whatever became of its jobs; 0 in the lines that share its picture.
+made_by: the model. row: the data row from 1; line: where it begins in the file. duplicate_of: the row of this file that
+has the same picture, or else the batch that paid for it.
 """
 
 INVALID = "invalid"
@@ -169,4 +169,4 @@ def _invalid(row: Row) -> tuple[object, ...]:
 
 
 def _money(amount: Decimal | None) -> str:
-    return "" if amount is None else format(amount, "f")
+    return "" if amount is None else format(amount.normalize(), "f")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,11 +18,29 @@ HEARTBEATS_PER_LEASE = 12
 
 
 @dataclass(slots=True)
-class _Held:
+class Lease:
+    """One held job, its message and its owner's fencing token."""
+
     receipt: str
     fence: int
     task: asyncio.Task[object]
     lost: bool = False
+    _finishing: bool = False
+
+    @contextmanager
+    def to_its_end(self) -> Iterator[None]:
+        """What runs inside is not cancelled when the lease is lost: a paid call's answer would be lost with it."""
+        self._finishing = True
+        try:
+            yield
+        finally:
+            self._finishing = False
+
+    def lose(self) -> None:
+        """Another worker owns the job: cancel what is being done, or at a later heartbeat if it is not to be."""
+        if not self._finishing:
+            self.lost = True
+            self.task.cancel()
 
 
 @dataclass(slots=True)
@@ -34,10 +52,10 @@ class Leases:
     clock: Clock
     log: EventLog
     lease_seconds: int
-    _held: dict[str, _Held] = field(default_factory=dict)
+    _held: dict[str, Lease] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def hold(self, job_id: str, receipt: str, fence: int) -> AsyncIterator[None]:
+    async def hold(self, job_id: str, receipt: str, fence: int) -> AsyncIterator[Lease]:
         """Hold a claimed job. If its lease is lost to another owner, what runs inside is cancelled.
 
         Raises:
@@ -46,9 +64,9 @@ class Leases:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("leases are held by tasks")
-        held = self._held[job_id] = _Held(receipt, fence, task)
+        held = self._held[job_id] = Lease(receipt, fence, task)
         try:
-            yield
+            yield held
         except asyncio.CancelledError:
             if held.lost:
                 task.uncancel()
@@ -68,7 +86,7 @@ class Leases:
             if alive:
                 await self._try(partial(self.messages.change_visibility, alive))
 
-    async def _extend(self, job_id: str, held: _Held) -> None:
+    async def _extend(self, job_id: str, held: Lease) -> None:
         write = lifecycle.heartbeat(held.fence, self.clock.now_ms(), self.lease_seconds * 1000)
         try:
             await self._try(partial(self.jobs.write, job_id, write))
@@ -76,8 +94,7 @@ class Leases:
             # With our fencing token it is our own last write that was first, and nobody has robbed us.
             robbed = stale.record.get("attempt_count") != held.fence
             if robbed and self._held.get(job_id) is held:
-                held.lost = True
-                held.task.cancel()
+                held.lose()
 
     async def _try(self, call: Callable[[], object]) -> None:
         try:

@@ -1,15 +1,25 @@
 """A job's life: every change of its record, who may make it and what it is conditional on.
 
-    pending ──claim──► running ──succeed──► success
-       ▲                 │ │ └───fail─────► failed ──revive──► pending
-       │                 │ └─────hold─────► held
-       └──give_back──────┘
+    pending ──claim──► running ──succeed──► success ◄──finish── pending, running, held, failed
+       ▲  ▲              │ │ └───fail─────► failed ──revive──► pending
+       │  │              │ └─────hold─────► held ──look_again, resubmit, give_up, heal──► pending or failed
+       │  └──repay───────┤
+       └─────give_back───┘
 
-Inside running, `stage` says whether a paid call is open: none ──announce──► submitting ──accept──► accepted.
-`attempt_count` counts claims and is the fencing token: every write of an owner names the one it was given, so an owner
-that lost its lease can change nothing any more. A paid call is announced (`submitting`) before it leaves; a record that
-shows `submitting` to its next owner therefore means that money may have been spent, and that owner looks
-before it acts.
+Inside running, `stage` says whether a paid call is open: none ──announce──► submitting ──accept, heal──► accepted.
+
+Three may write:
+
+- The **owner**, a worker that claimed the job. `attempt_count` counts claims and is the fencing token: every write of
+  an owner names the one it was given, so an owner that lost its lease can change nothing any more. What an owner
+  concludes from the open call (give_back, fail, hold, repay) holds only while the stage is the one it has seen.
+- Whoever **knows what became of a call**: the provider's callback, or the worker that made it and lost its lease
+  meanwhile (heal, finish, count_payment). They own nothing and add what is true of the call, which `call_attempt` or
+  the reference names.
+- The **operator**, of a held job (look_again, resubmit, give_up).
+
+A paid call is announced (`submitting`) before it leaves; a record that shows `submitting` to its next owner therefore
+means that money may have been spent, and that owner looks before it acts.
 """
 
 from __future__ import annotations
@@ -18,16 +28,24 @@ from decimal import Decimal
 
 from functions.core.errors import ErrorClass, Fault
 from functions.core.jobs.records import Job, Picture, Stage, State, timestamp
-from functions.core.writes import AllOf, AnyOf, AtMost, Condition, Missing, OneOf, Value, Write, equals
+from functions.core.writes import Above, AllOf, AnyOf, AtMost, Condition, Lacks, Missing, OneOf, Value, Write, equals
 
 MAX_IDLE_CLAIMS = 3
 """Claims in a row with neither submit nor outcome, after which a job is taken for one that kills its workers."""
 
+MAX_IDLE_LOOKS = 10
+"""The same while a paid call is open: looking again costs nothing, and ending the job may cost what was paid."""
+
 SUBMIT_WITHIN_SECONDS = 5.0
 """A paid call leaves within this time of its announcement or not at all: fencing does not reach the provider."""
 
+HELD = "held"
+"""What the attribute `held` of a held job says; the index of held jobs has no others."""
+
 _OPEN_ATTEMPT = ("owner", "lease_expires_at")
+_HELD_MARKS = ("held", "held_at")
 _LAST_ERROR = ("error_class", "error_message")
+_CLOSED = (*_OPEN_ATTEMPT, "stage", "idle_claims", *_LAST_ERROR)
 
 
 def create(job_id: str, *, model: str, spec: str, batch_id: str, now_ms: int) -> Write:
@@ -67,9 +85,9 @@ def revive(job: Job, batch_id: str, now_ms: int) -> Write:
     payer = job.batch_id if job.stage is Stage.ACCEPTED else batch_id
     return Write(
         name="revive",
-        when=AllOf((equals("state", State.FAILED), _attempt(job.attempt_count))),
+        when=AllOf((equals("state", State.FAILED), _as_seen(job))),
         sets={"state": State.PENDING, "batch_id": payer, "updated_at": timestamp(now_ms)},
-        removes=("tries", "idle_claims", "finished_at", "cost_usd", *_LAST_ERROR),
+        removes=("tries", "idle_claims", "waiting_since", "finished_at", *_LAST_ERROR),
         joins={"batches": batch_id},
     )
 
@@ -91,6 +109,7 @@ def claim_to_submit(owner: str, now_ms: int, lease_ms: int) -> Write:
             "owner": owner,
             "lease_expires_at": now_ms + lease_ms,
             "submitting_at": now_ms,
+            "call_attempt": 1,
             "updated_at": timestamp(now_ms),
         },
     )
@@ -136,7 +155,12 @@ def announce(fence: int, now_ms: int) -> Write:
     return Write(
         name="announce",
         when=AllOf((_owned(fence), Missing("stage"))),
-        sets={"stage": Stage.SUBMITTING, "submitting_at": now_ms, "updated_at": timestamp(now_ms)},
+        sets={
+            "stage": Stage.SUBMITTING,
+            "submitting_at": now_ms,
+            "call_attempt": fence,
+            "updated_at": timestamp(now_ms),
+        },
         removes=("idle_claims", "last_response_code", "waiting_since", *_LAST_ERROR),
     )
 
@@ -155,7 +179,7 @@ def doubt(fence: int, fault: Fault, now_ms: int) -> Write:
     """The answer to a paid call is lost: the next owner looks what became of it. By the owner; spends no try."""
     return Write(
         name="doubt",
-        when=_owned(fence),
+        when=AllOf((_owned(fence), equals("stage", Stage.SUBMITTING))),
         sets={
             "lease_expires_at": now_ms,
             "waiting_since": now_ms,
@@ -165,8 +189,9 @@ def doubt(fence: int, fault: Fault, now_ms: int) -> Write:
     )
 
 
-def accept(fence: int, *, reference: str, response_code: int, now_ms: int) -> Write:
-    """The provider took the announced call and gave a reference. By the owner."""
+def accept(fence: int, *, reference: str, response_code: int, leaving: bool, now_ms: int) -> Write:
+    """The provider took the announced call and gave a reference. By the owner; if `leaving`, its lease ends with it."""
+    left: dict[str, Value] = {"lease_expires_at": now_ms, "waiting_since": now_ms} if leaving else {}
     return Write(
         name="accept",
         when=AllOf((_owned(fence), equals("stage", Stage.SUBMITTING))),
@@ -175,14 +200,45 @@ def accept(fence: int, *, reference: str, response_code: int, now_ms: int) -> Wr
             "reference": reference,
             "last_response_code": response_code,
             "updated_at": timestamp(now_ms),
+            **left,
         },
-        removes=("idle_claims", "waiting_since"),
+        removes=("idle_claims",) if leaving else ("idle_claims", "waiting_since"),
+    )
+
+
+def heal(job: Job, attempt: int, *, reference: str, now_ms: int) -> Write:
+    """The reference of the open call, which its owner could not write down. A held job is pending again by it.
+
+    By whoever knows it: a callback, or the worker that lost its lease during the call. While the call that this
+    attempt announced is the open one, and the state as seen.
+    """
+    held = job.state is State.HELD
+    return Write(
+        name="heal",
+        when=AllOf(
+            (
+                equals("state", job.state),
+                equals("stage", Stage.SUBMITTING),
+                equals("call_attempt", attempt),
+            )
+        ),
+        sets={
+            "state": State.PENDING if held else job.state,
+            "stage": Stage.ACCEPTED,
+            "reference": reference,
+            "updated_at": timestamp(now_ms),
+        },
+        removes=("idle_claims", "waiting_since", *(_HELD_MARKS if held else ())),
     )
 
 
 def heartbeat(fence: int, now_ms: int, lease_ms: int) -> Write:
-    """The owner is alive: its lease is extended. By the owner."""
-    return Write(name="heartbeat", when=_owned(fence), sets={"lease_expires_at": now_ms + lease_ms})
+    """The owner is alive: its lease is extended. By the owner, while the lease lasts: one that it ended stays so."""
+    return Write(
+        name="heartbeat",
+        when=AllOf((_owned(fence), Above("lease_expires_at", now_ms))),
+        sets={"lease_expires_at": now_ms + lease_ms},
+    )
 
 
 def leave(fence: int, job: Job, now_ms: int) -> Write:
@@ -206,7 +262,7 @@ def give_back(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
     """
     return Write(
         name="give_back",
-        when=_owned(fence),
+        when=_owned_as_seen(fence, job),
         sets={
             "state": State.PENDING,
             "tries": {**job.tries, fault.error_class: job.tries.get(fault.error_class, 0) + 1},
@@ -217,51 +273,154 @@ def give_back(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
     )
 
 
-def succeed(fence: int, picture: Picture, *, image_key: str, cost_usd: Decimal, latency_ms: int, now_ms: int) -> Write:
+def succeed(
+    fence: int, job: Job, picture: Picture, *, image_key: str, price_usd: Decimal, latency_ms: int, now_ms: int
+) -> Write:
     """The picture was checked and lies in the bucket. By the owner."""
     return Write(
         name="succeed",
         when=_owned(fence),
-        sets={
-            "state": State.SUCCESS,
-            "image_key": image_key,
-            "width": picture.width,
-            "height": picture.height,
-            "size": picture.size,
-            "sha256": picture.sha256,
-            "cost_usd": cost_usd,
-            "latency_ms": latency_ms,
-            "updated_at": timestamp(now_ms),
-            "finished_at": timestamp(now_ms),
-        },
-        removes=(*_OPEN_ATTEMPT, "stage", "idle_claims", *_LAST_ERROR),
+        sets=_success(picture, image_key, latency_ms, now_ms),
+        removes=_CLOSED,
+        adds={"cost_usd": price_usd * (job.reference not in job.paid_references)},
     )
 
 
-def fail(fence: int, job: Job, fault: Fault, *, cost_usd: Decimal, now_ms: int) -> Write:
-    """The last try failed, or a try failed in a way that every other would. By the owner. `cost_usd`: what was paid."""
+def fail(fence: int, job: Job, fault: Fault, *, price_usd: Decimal, now_ms: int) -> Write:
+    """The last try failed, or a try failed in a way that every other would. By the owner.
+
+    A picture that the provider has, and that could not be had from it, is paid for all the same.
+    """
+    paid = job.stage is Stage.ACCEPTED and fault.resumable
     return Write(
         name="fail",
-        when=_owned(fence),
+        when=_owned_as_seen(fence, job),
         sets={
             "state": State.FAILED,
             "tries": {**job.tries, fault.error_class: job.tries.get(fault.error_class, 0) + 1},
-            "cost_usd": cost_usd,
             "updated_at": timestamp(now_ms),
             "finished_at": timestamp(now_ms),
             **_fault(fault),
         },
         removes=(*_OPEN_ATTEMPT, "idle_claims", *_closed_stage(fault)),
+        adds={"cost_usd": price_usd * (paid and job.reference not in job.paid_references)},
+        joins={"paid_references": job.reference} if paid else {},
     )
 
 
-def hold(fence: int, fault: Fault, now_ms: int) -> Write:
-    """Nobody can say whether a paid call was taken: the job waits for a person. By the owner."""
+def finish(
+    job: Job,
+    picture: Picture,
+    *,
+    reference: str,
+    image_key: str,
+    price_usd: Decimal,
+    latency_ms: int,
+    event_id: str,
+    now_ms: int,
+) -> Write:
+    """A call of the job has succeeded, and its picture lies in the bucket: late truth wins over what was thought since.
+
+    By a provider's callback, of any job that has not succeeded and is as seen. If another call of the job was taken,
+    both are paid for; what somebody counts meanwhile is not counted again.
+    """
+    joins = {"callback_ids": event_id} if event_id else {}
+    payments = {reference}
+    if job.stage is Stage.ACCEPTED and job.reference != reference:
+        payments.add(job.reference)
+        joins["paid_references"] = job.reference
+    uncounted = sorted(payments - job.paid_references)
+    return Write(
+        name="finish",
+        when=AllOf((equals("state", job.state), _as_seen(job), *(Lacks("paid_references", one) for one in uncounted))),
+        sets={**_success(picture, image_key, latency_ms, now_ms), "reference": reference},
+        removes=(*_CLOSED, *_HELD_MARKS, "waiting_since"),
+        adds={"cost_usd": price_usd * len(uncounted)},
+        joins=joins,
+    )
+
+
+def count_payment(job: Job, reference: str, price_usd: Decimal, now_ms: int) -> Write:
+    """One more call of the job was paid for, beside the one that its record is about.
+
+    By whoever learns it: a callback, or the worker that made the call. Once for each reference.
+    """
+    return Write(
+        name="count_payment",
+        when=AllOf((equals("state", job.state), Lacks("paid_references", reference))),
+        sets={"updated_at": timestamp(now_ms)},
+        adds={"cost_usd": price_usd},
+        joins={"paid_references": reference},
+    )
+
+
+def hold(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
+    """Nobody can say whether a paid call was taken: the job waits for a person. By the owner, of the call as seen."""
     return Write(
         name="hold",
-        when=_owned(fence),
-        sets={"state": State.HELD, "updated_at": timestamp(now_ms), **_fault(fault)},
+        when=_owned_as_seen(fence, job),
+        sets={"state": State.HELD, "updated_at": timestamp(now_ms), **_held(now_ms), **_fault(fault)},
         removes=(*_OPEN_ATTEMPT, "idle_claims"),
+    )
+
+
+def repay(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
+    """Nobody can say whether a paid call was taken, and the model's policy is to make another one. By the owner, once.
+
+    Spends no try, and is counted.
+    """
+    return Write(
+        name="repay",
+        when=AllOf((_owned_as_seen(fence, job), equals("stage", Stage.SUBMITTING), Missing("repays"))),
+        sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **_fault(fault)},
+        removes=(*_OPEN_ATTEMPT, "stage", "idle_claims", "waiting_since"),
+        adds={"repays": 1},
+    )
+
+
+def look_again(job: Job, *, reference: str, now_ms: int) -> Write:
+    """The provider is to be asked once more about the open call, or about the prediction that the operator names.
+
+    By the operator, of a held job as seen. Spends nothing.
+    """
+    known: dict[str, Value] = {"stage": Stage.ACCEPTED, "reference": reference} if reference else {}
+    return Write(
+        name="look_again",
+        when=AllOf((equals("state", State.HELD), _as_seen(job))),
+        sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **known},
+        removes=("waiting_since", *_HELD_MARKS, *_LAST_ERROR),
+    )
+
+
+def resubmit(job: Job, *, repays: bool, now_ms: int) -> Write:
+    """The picture is to be paid for anew, with fresh tries. By the operator, of a held job as seen.
+
+    `repays`: the earlier call may have been taken, so this counts as a repay; otherwise the operator knows that it was
+    not.
+    """
+    return Write(
+        name="resubmit",
+        when=AllOf((equals("state", State.HELD), _as_seen(job))),
+        sets={"state": State.PENDING, "updated_at": timestamp(now_ms)},
+        removes=("stage", "tries", "waiting_since", *_HELD_MARKS, *_LAST_ERROR),
+        adds={"repays": 1} if repays else {},
+    )
+
+
+def give_up(job: Job, *, cost_usd: Decimal, now_ms: int) -> Write:
+    """The picture is not to be had. By the operator, of a held job as seen. `cost_usd`: what was paid for the call."""
+    paid = cost_usd and job.stage is Stage.ACCEPTED
+    return Write(
+        name="give_up",
+        when=AllOf((equals("state", State.HELD), _as_seen(job))),
+        sets={
+            "state": State.FAILED,
+            "updated_at": timestamp(now_ms),
+            "finished_at": timestamp(now_ms),
+        },
+        removes=("stage", "waiting_since", *_HELD_MARKS),
+        adds={"cost_usd": cost_usd},
+        joins={"paid_references": job.reference} if paid else {},
     )
 
 
@@ -273,14 +432,15 @@ def expire(job: Job, now_ms: int) -> Write:
     now = timestamp(now_ms)
     if job.stage is None:
         fault = Fault(ErrorClass.EXPIRED, "the job was not started within seven days")
-        end: dict[str, Value] = {"state": State.FAILED, "cost_usd": Decimal(0), "finished_at": now}
+        end: dict[str, Value] = {"state": State.FAILED, "finished_at": now}
     else:
         fault = Fault(ErrorClass.EXPIRED, "a paid call was made, and its picture was not fetched within seven days")
-        end = {"state": State.HELD}
+        end = {"state": State.HELD, **_held(now_ms)}
     return Write(
         name="expire",
-        when=AllOf((equals("state", State.PENDING), _attempt(job.attempt_count))),
+        when=AllOf((equals("state", State.PENDING), _as_seen(job))),
         sets={**end, "updated_at": now, **_fault(fault)},
+        adds={"cost_usd": Decimal(0)},  # what was paid so far stays, and nothing is a number too
     )
 
 
@@ -290,6 +450,37 @@ def _attempt(count: int) -> Condition:
 
 def _owned(fence: int) -> Condition:
     return AllOf((equals("state", State.RUNNING), equals("attempt_count", fence)))
+
+
+def _owned_as_seen(fence: int, job: Job) -> Condition:
+    return AllOf((_owned(fence), _stage(job)))
+
+
+def _as_seen(job: Job) -> Condition:
+    """Nobody claimed the job since, and nobody brought news of its call."""
+    return AllOf((_attempt(job.attempt_count), _stage(job)))
+
+
+def _stage(job: Job) -> Condition:
+    return Missing("stage") if job.stage is None else equals("stage", job.stage)
+
+
+def _success(picture: Picture, image_key: str, latency_ms: int, now_ms: int) -> dict[str, str | int]:
+    return {
+        "state": State.SUCCESS,
+        "image_key": image_key,
+        "width": picture.width,
+        "height": picture.height,
+        "size": picture.size,
+        "sha256": picture.sha256,
+        "latency_ms": latency_ms,
+        "updated_at": timestamp(now_ms),
+        "finished_at": timestamp(now_ms),
+    }
+
+
+def _held(now_ms: int) -> dict[str, str]:
+    return {"held": HELD, "held_at": timestamp(now_ms)}
 
 
 def _fault(fault: Fault) -> dict[str, str | int]:

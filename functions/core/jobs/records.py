@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from functions.core.errors import ErrorClass
+from functions.core.input.identity import PictureSpec, spec_from_json
+from functions.core.keys import seed_for
 
 
 class State(StrEnum):
@@ -61,6 +63,10 @@ class Job:
     Times are ISO-8601 in UTC, but epoch milliseconds in `lease_expires_at`, `submitting_at` and `waiting_since` (when
     it was first seen that the outcome of a call is open). `latency_ms` runs from the paid call to the stored picture;
     `batch_id` is the batch that pays, `batches` all that want the picture.
+
+    A paid call is known by `call_attempt`, the attempt that announced it, and by the provider's `reference` once that
+    is known. `repays`: calls made although an earlier one may have been taken. `paid_references`: calls whose price is
+    in `cost_usd` already, beside that of the call which succeeded. `callback_ids`: events that were acted on.
     """
 
     job_id: str
@@ -78,8 +84,13 @@ class Job:
     owner: str = ""
     lease_expires_at: int = 0
     submitting_at: int = 0
+    call_attempt: int = 0
     waiting_since: int = 0
     reference: str = ""
+    repays: int = 0
+    paid_references: frozenset[str] = frozenset()
+    callback_ids: frozenset[str] = frozenset()
+    held_at: str = ""
     last_response_code: int | None = None
     error_class: ErrorClass | None = None
     error_message: str = ""
@@ -97,20 +108,28 @@ class Job:
         """A paid call was announced and nobody wrote down what became of it."""
         return self.stage is Stage.SUBMITTING
 
+    def asked_for(self) -> PictureSpec:
+        """The picture as the provider is asked for it: a job without a seed has the one that its id gives."""
+        spec = spec_from_json(self.spec)
+        return spec if spec.seed is not None else replace(spec, seed=seed_for(self.job_id))
+
 
 _INTEGERS = (
     "attempt_count",
     "idle_claims",
     "lease_expires_at",
     "submitting_at",
+    "call_attempt",
     "waiting_since",
+    "repays",
     "last_response_code",
     "width",
     "height",
     "size",
     "latency_ms",
 )
-_TEXTS = ("owner", "reference", "error_message", "image_key", "sha256", "finished_at")
+_TEXTS = ("owner", "reference", "error_message", "image_key", "sha256", "finished_at", "held_at")
+_SETS = ("paid_references", "callback_ids")
 
 
 def job_from_record(record: Mapping[str, Any]) -> Job:
@@ -118,6 +137,7 @@ def job_from_record(record: Mapping[str, Any]) -> Job:
     plain: dict[str, Any] = {
         **{name: int(record[name]) for name in _INTEGERS if name in record},
         **{name: record[name] for name in _TEXTS if name in record},
+        **{name: frozenset(record[name]) for name in _SETS if name in record},
     }
     return Job(
         job_id=record["job_id"],

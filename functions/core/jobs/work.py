@@ -1,6 +1,7 @@
 """What a worker does with the messages of one SQS batch: all of them in flight at the same time.
 
 A message is a doorbell that names a job. Its slot comes before the claim, so waiting holds no lease and spends no try.
+Only a job that may need a paid call takes a slot: a message that was received before is looked up first.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import math
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from functions.core.jobs import lifecycle
-from functions.core.jobs.attempt import STORE_SECONDS, Attempt, Finished, Later, Outcome, Services
+from functions.core.jobs.attempt import Attempt
 from functions.core.jobs.lease import LeaseLostError, Leases
 from functions.core.jobs.pacing import Bucket, Reservation
 from functions.core.jobs.records import Job, State, job_from_record
+from functions.core.jobs.services import STORE_SECONDS, Finished, Later, Outcome, Services
 from functions.core.messages import Doorbell
 from functions.core.ports import Visibility
 from functions.core.writes import StaleWriteError
@@ -29,11 +32,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One received message. `receipt` is its receipt handle."""
+    """One received message. `receipt` is its receipt handle; `receives` counts how often it was received by now."""
 
     message_id: str
     receipt: str
     doorbell: Doorbell
+    receives: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +56,21 @@ class LaneWorker:
         Whatever goes wrong with one delivery, the others are worked on to their end: none is left behind half done.
         """
         await self._hide({delivery: float(self.lease_seconds) for delivery in deliveries})
-        reservation = await self._reserve(len(deliveries))
-        served = list(zip(deliveries, reservation.slots_us, strict=False))
+        known = await self._known(deliveries)
+        calling = [one for one in deliveries if _may_call(known.get(one.doorbell.job_id))]
+        reservation = await self._reserve(len(calling))
+        served = {
+            **{one: 0 for one in deliveries if one not in calling},
+            **dict(zip(calling, reservation.slots_us, strict=False)),
+        }
         leases = Leases(self.services.jobs, self.messages, self.services.clock, self.services.log, self.lease_seconds)
         heart = asyncio.create_task(leases.beat())
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = {one: group.create_task(self._one(one, slot, leases)) for one, slot in served}
+                tasks = {
+                    one: group.create_task(self._one(one, slot, leases, known.get(one.doorbell.job_id)))
+                    for one, slot in served.items()
+                }
         finally:
             heart.cancel()
             with suppress(asyncio.CancelledError):
@@ -78,20 +90,33 @@ class LaneWorker:
         except Exception as error:  # noqa: BLE001  # a delay is lost, and nothing else
             self.services.log("visibility_unchanged", error=type(error).__name__)
 
+    async def _known(self, deliveries: Sequence[Delivery]) -> Mapping[str, Job]:
+        """The jobs of the messages that were received before, as they are."""
+        ids = [one.doorbell.job_id for one in deliveries if one.receives > 1]
+        if not ids:
+            return {}
+        try:
+            return await asyncio.to_thread(partial(self.services.jobs.get_many, ids, consistent=True))
+        except Exception as error:  # noqa: BLE001  # each claim finds out for itself
+            self.services.log("jobs_not_read", error=type(error).__name__)
+            return {}
+
     async def _reserve(self, calls: int) -> Reservation:
+        if not calls:
+            return Reservation((), 0)
         try:
             return await asyncio.to_thread(self.bucket.reserve, calls, self.services.clock.now_ms() * 1000)
         except Exception as error:  # noqa: BLE001  # nothing was claimed yet: all of it comes back
             self.services.log("no_slots", error=type(error).__name__)
             return Reservation((), AFTER_A_FAULT_SECONDS)
 
-    async def _one(self, delivery: Delivery, slot_us: int, leases: Leases) -> Outcome:
+    async def _one(self, delivery: Delivery, slot_us: int, leases: Leases, known: Job | None) -> Outcome:
         clock, job_id = self.services.clock, delivery.doorbell.job_id
         await clock.sleep(max(0.0, slot_us / 1_000_000 - clock.now_ms() / 1000))
         if self.services.remaining() < self.services.model.timeout_seconds + STORE_SECONDS:
             return Later(0)
         announced_at = clock.monotonic()
-        claim = await self._guarded(job_id, AFTER_A_FAULT_SECONDS, self._claim(job_id))
+        claim = await self._guarded(job_id, AFTER_A_FAULT_SECONDS, self._claim(job_id, known))
         if not isinstance(claim, _Claim):
             return claim
         attempt = self._attempt(claim, announced_at, delivery.receipt, leases)
@@ -100,8 +125,8 @@ class LaneWorker:
     async def _attempt(self, claim: _Claim, announced_at: float, receipt: str, leases: Leases) -> Outcome:
         job = claim.job
         try:
-            async with leases.hold(job.job_id, receipt, job.attempt_count):
-                attempt = Attempt(self.services, job)
+            async with leases.hold(job.job_id, receipt, job.attempt_count) as lease:
+                attempt = Attempt(self.services, job, lease)
                 return await (attempt.first(announced_at) if claim.announced else attempt.again())
         except (StaleWriteError, LeaseLostError):
             self.services.log("lease_lost", job_id=job.job_id, attempt=job.attempt_count, model=job.model)
@@ -116,14 +141,18 @@ class LaneWorker:
             self.services.log("attempt_broke", job_id=job_id, model=model, error=type(error).__name__)
             return Later(seconds)
 
-    async def _claim(self, job_id: str) -> _Claim | Outcome:
+    async def _claim(self, job_id: str, known: Job | None) -> _Claim | Outcome:
         """Claim the job, unless it is somebody else's or needs no work."""
         jobs, lease_ms = self.services.jobs, self.lease_seconds * 1000
-        try:
-            fresh = lifecycle.claim_to_submit(self.owner, self.services.clock.now_ms(), lease_ms)
-            return _Claim(await asyncio.to_thread(jobs.write, job_id, fresh), announced=True)
-        except StaleWriteError as stale:
-            seen = self._seen(job_id, stale)
+        seen: Job | Outcome
+        if known is not None and known.attempt_count:
+            seen = self._unless_taken(known)
+        else:
+            try:
+                fresh = lifecycle.claim_to_submit(self.owner, self.services.clock.now_ms(), lease_ms)
+                return _Claim(await asyncio.to_thread(jobs.write, job_id, fresh), announced=True)
+            except StaleWriteError as stale:
+                seen = self._seen(job_id, stale)
         if not isinstance(seen, Job):
             return seen
         try:
@@ -138,13 +167,21 @@ class LaneWorker:
         if not stale.record:
             self.services.log("unknown_job", job_id=job_id)
             return Finished()
-        job = job_from_record(stale.record)
+        return self._unless_taken(job_from_record(stale.record))
+
+    def _unless_taken(self, job: Job) -> Job | Outcome:
+        """The job if it may be claimed, else what becomes of the message."""
         if job.state.ended or job.state is State.HELD:
             return Finished()
         now_ms = self.services.clock.now_ms()
         if not lifecycle.claimable(job, now_ms):
             return Later((job.lease_expires_at - now_ms) / 1000 + 1)
         return job
+
+
+def _may_call(job: Job | None) -> bool:
+    """Whether a turn with the job may make a paid call: not if it has ended, nor while an earlier call is open."""
+    return job is None or not (job.state.ended or job.state is State.HELD or job.stage is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from functions.core.batches.counting import Change, add_to, deltas, worth
 from functions.core.batches.records import batch_from_record
-from functions.core.errors import ErrorClass
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, State, job_from_record
+from tests.fakes.lives import something_happens
 from tests.fakes.plant import PRICE, Plant, StreamedJobs
 
 BATCHES = ("a", "b", "c")
@@ -39,8 +39,8 @@ def live(data: st.DataObject) -> StreamedJobs:
         job_id = data.draw(st.sampled_from(JOBS))
         if data.draw(st.booleans()):
             create(plant.jobs, job_id, data.draw(st.sampled_from(BATCHES)))
-        elif job_id in plant.jobs.records and plant.job(job_id).state is State.PENDING:
-            plant.end_job(job_id, data.draw(st.sampled_from(list(State))), data.draw(st.sampled_from(ErrorClass)))
+        elif job_id in plant.jobs.records:
+            something_happens(plant, job_id, data)
     return plant.jobs
 
 
@@ -89,6 +89,15 @@ def test_the_batch_that_pays_is_charged_when_the_job_ends() -> None:
     }
 
 
+def test_a_second_payment_and_a_repay_count_when_they_are_known_for_the_batch_that_pays() -> None:
+    before = job(state="held")
+    assert deltas([Change(before, job(state="held", cost_usd=PRICE))]) == {"a": {"cost_usd": PRICE}}
+    assert deltas([Change(before, job(state="pending", repays=1))]) == {
+        "a": {"held": -1, "pending": 1, "repaid": 1},
+        "b": {"held": -1, "pending": 1},
+    }
+
+
 def test_a_heartbeat_counts_for_nothing() -> None:
     assert deltas([Change(job(lease_expires_at=1), job(lease_expires_at=2))]) == {}
 
@@ -98,8 +107,9 @@ def test_a_counter_below_zero_reads_as_zero() -> None:
     plant = Plant()
     batch_id = plant.upload("a.csv", "prompt\ncat\n")
     plant.split(1)
-    record = {**plant.batches.records[batch_id], "pending": -1}
-    assert batch_from_record(record).pending == 0
+    record = {**plant.batches.records[batch_id], "pending": -1, "failed": -1}
+    batch = batch_from_record(record)
+    assert (batch.pending, batch.failed) == (0, 0)
 
 
 def test_a_late_record_changes_no_closed_batch_and_makes_none() -> None:

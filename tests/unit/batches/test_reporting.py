@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from functions.core.batches import changes as batch_changes
@@ -10,7 +12,8 @@ from functions.core.batches.recount import SILENCE_SECONDS, MissingJobError
 from functions.core.batches.watch import LIFE_SECONDS
 from functions.core.catalog import parse_catalog
 from functions.core.errors import ErrorClass
-from functions.core.jobs.records import State
+from functions.core.jobs import lifecycle
+from functions.core.jobs.records import Stage, State
 from functions.core.keys import results_key
 from functions.core.messages import Close, Ring, Tick, dump, parse_intake
 from tests.fakes.plant import CATALOG, LEASE_MS, MODEL, PRICE, Plant, counters
@@ -212,7 +215,7 @@ def test_a_paid_job_that_nobody_fetched_is_held_when_its_batch_ends(plant: Plant
     batch = plant.batch(batch_id)
     assert (batch.state, batch.held, batch.failed) == (BatchState.COMPLETED, 1, 0)
     (line,) = plant.results(batch_id)
-    assert (line["status"], line["error_class"], line["cost_usd"]) == ("held", "expired", "")
+    assert (line["status"], line["error_class"], line["cost_usd"]) == ("held", "expired", "0")
 
 
 def test_past_its_deadline_a_batch_publishes_once(plant: Plant) -> None:
@@ -249,6 +252,125 @@ def test_a_running_job_whose_worker_is_long_gone_is_rung_again(plant: Plant) -> 
     plant.split()
     assert [body for body in plant.lane.bodies if first in body]
     assert len(plant.lane.messages) == 1
+
+
+PATIENCE = 3600
+
+
+@pytest.mark.parametrize(
+    ("mode", "stage", "seconds"),
+    [
+        ("callback", Stage.ACCEPTED, PATIENCE + SILENCE_SECONDS),
+        ("callback", Stage.SUBMITTING, SILENCE_SECONDS),
+        ("poll", Stage.ACCEPTED, SILENCE_SECONDS),
+    ],
+)
+def test_a_job_that_waits_for_its_callback_is_left_alone_until_its_alarm_clock_has_failed(
+    mode: str, stage: Stage, seconds: int
+) -> None:
+    catalog = CATALOG.replace('mode = "callback"', f'mode = "{mode}"\npatience_seconds = {PATIENCE}')
+    plant = Plant(catalog=parse_catalog(catalog))
+    _, (first,) = begin(plant, rows=1)
+    plant.end_job(first, State.RUNNING)
+    plant.jobs.records[first] |= {"stage": stage, "lease_expires_at": plant.clock.now_ms()}
+    plant.track()
+    plant.clock.pass_time(seconds - 1)
+    tick(plant)
+    assert plant.intake.messages == []
+    plant.clock.pass_time(SILENCE_SECONDS + seconds)
+    tick(plant)
+    assert len(plant.intake.messages) == 1
+
+
+def test_a_job_whose_model_is_in_no_catalog_any_more_is_rung_again(plant: Plant) -> None:
+    _, (first,) = begin(plant, rows=1)
+    plant.end_job(first, State.RUNNING)
+    plant.jobs.records[first] |= {"stage": Stage.ACCEPTED, "model": "gone"}
+    plant.track()
+    plant.clock.pass_time(LEASE_MS / 1000 + SILENCE_SECONDS)
+    tick(plant)
+    (ring,) = (message for body in plant.intake.bodies for message in parse_intake(body))
+    assert isinstance(ring, Ring)
+    assert ring.model == "gone"
+
+
+def test_a_job_that_the_operator_set_free_and_nobody_rang_is_rung(plant: Plant) -> None:
+    _, (first,) = begin(plant, rows=1)
+    plant.end_job(first, State.HELD, ErrorClass.AMBIGUOUS)
+    now_ms = plant.clock.now_ms()
+    plant.jobs.write(first, lifecycle.look_again(plant.job(first), reference="p1", now_ms=now_ms))
+    plant.track()
+    plant.clock.pass_time(SILENCE_SECONDS)
+    tick(plant)
+    plant.split()
+    assert [body for body in plant.lane.bodies if first in body]
+
+
+@pytest.mark.parametrize("ended", [State.HELD, State.FAILED])
+def test_late_truth_counts_while_the_batch_is_open(plant: Plant, ended: State) -> None:
+    batch_id, (first, second, third) = begin(plant)
+    plant.end_job(first, ended, ErrorClass.AMBIGUOUS)
+    plant.end_job(second, State.HELD, ErrorClass.AMBIGUOUS)
+    plant.end_job(third, State.SUCCESS)
+    plant.track()
+    plant.report()
+    assert plant.batch(batch_id).is_open
+    assert [line["status"] for line in plant.results(batch_id)] == [ended, "held", "success"]
+    plant.call_back(first)
+    plant.track()
+    plant.report()
+    assert (plant.batch(batch_id).is_open, plant.batch(batch_id).succeeded) == (True, 2)
+    plant.call_back(second, reference="p2")
+    plant.track()
+    plant.report()
+    batch = plant.batch(batch_id)
+    assert (batch.state, batch.succeeded, batch.failed, batch.held) == (BatchState.COMPLETED, 3, 0, 0)
+    assert batch.cost_usd == 3 * PRICE
+    assert [(line["status"], line["error"]) for line in plant.results(batch_id)] == [("success", "")] * 3
+
+
+@pytest.mark.parametrize("ended", [State.HELD, State.FAILED])
+def test_late_truth_finds_a_closed_batch_as_it_was_and_the_picture_is_there_for_the_next(
+    plant: Plant, ended: State
+) -> None:
+    batch_id, (first,) = begin(plant, rows=1)
+    plant.end_job(first, ended, ErrorClass.AMBIGUOUS)
+    plant.track()
+    plant.clock.pass_time(LIFE_SECONDS)
+    tick(plant)
+    assert not plant.batch(batch_id).is_open
+    before = dict(plant.batches.records[batch_id]), plant.metadata.objects[results_key(batch_id)]
+    plant.call_back(first)
+    plant.track()
+    plant.report()
+    tick(plant)
+    assert (plant.batches.records[batch_id], plant.metadata.objects[results_key(batch_id)]) == before
+    again = plant.upload("b.csv", plant.inbox.objects["a.csv"])
+    plant.heal()
+    batch = plant.batch(again)
+    assert (batch.succeeded, batch.duplicates_prevented, batch.cost_usd) == (1, 1, Decimal(0))
+
+
+def test_late_truth_during_a_recount_makes_no_wrong_numbers(plant: Plant) -> None:
+    batch_id, (first, second) = begin(plant, rows=2)
+    plant.end_job(first, State.FAILED, ErrorClass.AMBIGUOUS)
+    plant.end_job(second, State.SUCCESS)
+    plant.track()
+    read = plant.jobs.get_many
+
+    def read_and_then(job_ids: list[str], *, consistent: bool) -> object:
+        plant.jobs.get_many = read  # type: ignore[method-assign]
+        seen = read(job_ids, consistent=consistent)
+        plant.call_back(first)
+        plant.track()
+        return seen
+
+    plant.jobs.get_many = read_and_then  # type: ignore[method-assign,assignment]
+    plant.report()
+    batch = plant.batch(batch_id)
+    assert batch.state is BatchState.COMPLETED
+    assert [line["status"] for line in plant.results(batch_id)].count("success") == batch.succeeded
+    assert batch.cost_usd == batch.succeeded * PRICE
 
 
 def test_a_running_job_with_a_live_lease_is_left_alone(plant: Plant) -> None:

@@ -53,6 +53,7 @@ def test_the_counters_of_a_closed_batch_are_those_of_its_rows() -> None:
         "held": 0,
         "succeeded": 5,
         "failed": 0,
+        "repaid": 0,
         "duplicates_prevented": 2,
         "cost_usd": 5 * PRICE,
     }

@@ -1,292 +1,254 @@
-"""A job's life: what each write changes, and what it refuses to change."""
+"""A job's life: who may claim it, what its owner may write, and what becomes of its paid call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from functions.core.errors import ErrorClass, Fault
 from functions.core.jobs import lifecycle
-from functions.core.jobs.records import Job, Picture, Stage, State, job_from_record
+from functions.core.jobs.records import Job, Stage, State
 from functions.core.writes import StaleWriteError, Write, apply
+from tests.fakes.lane import PRICE
+from tests.fakes.records import (
+    BROKEN,
+    BUSY,
+    LEASE_MS,
+    LOST,
+    Record,
+    accepted,
+    accepted_again,
+    announced,
+    announced_again,
+    created,
+    failed,
+    failed_paid,
+    given_back,
+    held,
+    held_accepted,
+    seen,
+    succeed,
+    succeeded,
+    taken_over,
+)
 
-LEASE_MS = 120_000
-JOB = "ab" * 32
-PICTURE = Picture(width=64, height=64, size=900, format="png", sha256="00" * 32)
-BUSY = Fault(ErrorClass.CAPACITY, "HTTP 503", 503)
-BROKEN = Fault(ErrorClass.CORRUPT, "the bytes are not a png picture", resumable=True)
+OWNER_WRITES: dict[str, Callable[[int, Job], Write]] = {
+    "announce": lambda fence, job: lifecycle.announce(fence, 1),
+    "withdraw": lambda fence, job: lifecycle.withdraw(fence, 1),
+    "accept": lambda fence, job: lifecycle.accept(fence, reference="r", response_code=200, leaving=False, now_ms=1),
+    "doubt": lambda fence, job: lifecycle.doubt(fence, LOST, 1),
+    "heartbeat": lambda fence, job: lifecycle.heartbeat(fence, 1, LEASE_MS),
+    "leave": lambda fence, job: lifecycle.leave(fence, job, 1),
+    "give_back": lambda fence, job: lifecycle.give_back(fence, job, BUSY, 1),
+    "succeed": succeed,
+    "fail": lambda fence, job: lifecycle.fail(fence, job, BUSY, price_usd=PRICE, now_ms=1),
+    "hold": lambda fence, job: lifecycle.hold(fence, job, LOST, 1),
+    "repay": lambda fence, job: lifecycle.repay(fence, job, LOST, 1),
+}
+"""Every write that only the owner may make."""
 
-
-def created() -> dict[str, Any]:
-    return apply(lifecycle.create(JOB, model="flux-schnell", spec="{}", batch_id="a", now_ms=0), {})
-
-
-def claimed(now_ms: int = 0) -> dict[str, Any]:
-    return apply(lifecycle.claim_to_submit("one", now_ms, LEASE_MS), created())
-
-
-def taken_over(record: dict[str, Any], now_ms: int) -> dict[str, Any]:
-    return apply(lifecycle.claim_to_look(job_from_record(record), "two", now_ms, LEASE_MS), record)
-
-
-def succeed(fence: int) -> Write:
-    return lifecycle.succeed(fence, PICTURE, image_key="ab/x.png", cost_usd=Decimal("0.003"), latency_ms=1, now_ms=9)
-
-
-def owner_writes(fence: int, job: Job) -> dict[str, Write]:
-    """Every write that only the owner may make."""
-    return {
-        "announce": lifecycle.announce(fence, 1),
-        "withdraw": lifecycle.withdraw(fence, 1),
-        "accept": lifecycle.accept(fence, reference="r", response_code=200, now_ms=1),
-        "doubt": lifecycle.doubt(fence, BUSY, 1),
-        "heartbeat": lifecycle.heartbeat(fence, 1, LEASE_MS),
-        "leave": lifecycle.leave(fence, job, 1),
-        "give_back": lifecycle.give_back(fence, job, BUSY, 1),
-        "succeed": succeed(fence),
-        "fail": lifecycle.fail(fence, job, BUSY, cost_usd=Decimal(0), now_ms=1),
-        "hold": lifecycle.hold(fence, BUSY, 1),
-    }
+CONCLUSIONS = ("give_back", "fail", "hold", "repay")
+"""What an owner concludes from the open call."""
 
 
 def test_a_job_is_created_once() -> None:
     with pytest.raises(StaleWriteError) as stale:
-        apply(lifecycle.create(JOB, model="m", spec="{}", batch_id="b", now_ms=5), created())
+        apply(lifecycle.create("ab" * 32, model="m", spec="{}", batch_id="b", now_ms=5), created())
     assert stale.value.record["batch_id"] == "a"
 
 
 def test_the_first_claim_announces_the_paid_call() -> None:
-    job = job_from_record(claimed(now_ms=50))
-    assert (job.state, job.stage, job.attempt_count, job.submitting_at) == (
+    job = seen(announced(now_ms=50))
+    assert (job.state, job.stage, job.attempt_count, job.submitting_at, job.call_attempt) == (
         State.RUNNING,
         Stage.SUBMITTING,
         1,
         50,
+        1,
     )
     assert job.payment_unknown
 
 
 def test_only_one_of_two_first_claims_is_served() -> None:
     with pytest.raises(StaleWriteError):
-        apply(lifecycle.claim_to_submit("two", 1, LEASE_MS), claimed())
+        apply(lifecycle.claim_to_submit("two", 1, LEASE_MS), announced())
 
 
 def test_a_job_that_was_tried_before_is_never_claimed_with_an_announcement() -> None:
-    record = apply(lifecycle.give_back(1, job_from_record(claimed()), BUSY, 5), claimed())
     with pytest.raises(StaleWriteError):
-        apply(lifecycle.claim_to_submit("two", 10, LEASE_MS), record)
+        apply(lifecycle.claim_to_submit("two", 10, LEASE_MS), given_back())
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.HELD, State.FAILED, State.SUCCESS])
+def test_a_first_claim_takes_pending_jobs_alone(state: State) -> None:
+    with pytest.raises(StaleWriteError):
+        apply(lifecycle.claim_to_submit("two", 10, LEASE_MS), {**created(), "state": state})
 
 
 def test_a_live_lease_is_not_robbed() -> None:
-    record = claimed(now_ms=0)
     with pytest.raises(StaleWriteError):
-        taken_over(record, now_ms=LEASE_MS - 1)
-    assert taken_over(record, now_ms=LEASE_MS)["attempt_count"] == 2
+        taken_over(announced(), now_ms=LEASE_MS - 1)
+    assert taken_over(announced(), now_ms=LEASE_MS)["attempt_count"] == 2
 
 
 def test_a_heartbeat_keeps_the_lease_alive() -> None:
-    record = apply(lifecycle.heartbeat(1, LEASE_MS - 1, LEASE_MS), claimed(now_ms=0))
+    record = apply(lifecycle.heartbeat(1, LEASE_MS - 1, LEASE_MS), announced())
     with pytest.raises(StaleWriteError):
         taken_over(record, now_ms=LEASE_MS + 5)
 
 
+LEFT: dict[str, Callable[[], Record]] = {
+    "leave": lambda: apply(lifecycle.leave(1, seen(accepted()), 50), accepted()),
+    "accept": lambda: accepted(now_ms=50, leaving=True),
+    "doubt": lambda: apply(lifecycle.doubt(1, LOST, 50), announced()),
+}
+
+
+@pytest.mark.parametrize("left", sorted(LEFT))
+def test_a_heartbeat_does_not_take_a_lease_again_that_its_owner_has_ended(left: str) -> None:
+    with pytest.raises(StaleWriteError):
+        apply(lifecycle.heartbeat(1, 51, LEASE_MS), LEFT[left]())
+
+
+@pytest.mark.parametrize("left", sorted(LEFT))
+def test_whoever_leaves_lets_the_next_one_take_over_at_once(left: str) -> None:
+    record = LEFT[left]()
+    assert seen(record).waiting_since == 50
+    assert lifecycle.claimable(seen(record), 50)
+    assert taken_over(record, now_ms=50)["attempt_count"] == 2
+
+
 def test_two_workers_that_saw_the_same_expired_lease_do_not_both_get_it() -> None:
-    record = claimed(now_ms=0)
-    seen = job_from_record(record)
-    after = apply(lifecycle.claim_to_look(seen, "two", LEASE_MS, LEASE_MS), record)
+    record = announced()
+    after = apply(lifecycle.claim_to_look(seen(record), "two", LEASE_MS, LEASE_MS), record)
     after["lease_expires_at"] = 0
     with pytest.raises(StaleWriteError):
-        apply(lifecycle.claim_to_look(seen, "three", LEASE_MS, LEASE_MS), after)
+        apply(lifecycle.claim_to_look(seen(record), "three", LEASE_MS, LEASE_MS), after)
 
 
-@pytest.mark.parametrize("name", sorted(owner_writes(1, job_from_record(created()))))
-def test_an_owner_that_lost_its_lease_changes_nothing(name: str) -> None:
-    record = taken_over(claimed(now_ms=0), now_ms=LEASE_MS)
+@pytest.mark.parametrize("ended", [held, held_accepted, failed, failed_paid, succeeded])
+def test_what_has_ended_or_is_held_is_not_claimed(ended: Callable[[], Record]) -> None:
+    assert not lifecycle.claimable(seen(ended()), 10 * LEASE_MS)
     with pytest.raises(StaleWriteError):
-        apply(owner_writes(1, job_from_record(record))[name], record)
+        taken_over({**ended(), "lease_expires_at": 0}, now_ms=10 * LEASE_MS)
 
 
-@pytest.mark.parametrize("name", sorted(owner_writes(1, job_from_record(created()))))
-@pytest.mark.parametrize("end", ["succeed", "fail", "hold", "give_back"])
+@pytest.mark.parametrize("name", sorted(OWNER_WRITES))
+@pytest.mark.parametrize("stage", [Stage.SUBMITTING, Stage.ACCEPTED, None])
+def test_an_owner_that_lost_its_lease_changes_nothing(name: str, stage: Stage | None) -> None:
+    record = taken_over(announced(), now_ms=LEASE_MS)
+    record = {**record, "stage": stage} if stage else {key: record[key] for key in record if key != "stage"}
+    with pytest.raises(StaleWriteError):
+        apply(OWNER_WRITES[name](1, seen(record)), record)
+
+
+@pytest.mark.parametrize("name", sorted(OWNER_WRITES))
+@pytest.mark.parametrize("end", ["succeed", "fail", "hold", "give_back", "repay", "withdraw"])
 def test_an_owner_changes_nothing_after_it_has_ended_its_turn(name: str, end: str) -> None:
-    record = claimed()
-    job = job_from_record(record)
-    record = apply(owner_writes(1, job)[end], record)
-    with pytest.raises(StaleWriteError):
-        apply(owner_writes(1, job)[name], record)
+    record = apply(OWNER_WRITES[end](1, seen(announced())), announced())
+    for stage in ({"stage": "submitting"}, {"stage": "accepted"}, {}):
+        as_if_running = {"owner": "one", "lease_expires_at": LEASE_MS, **record, **stage}
+        with pytest.raises(StaleWriteError):
+            apply(OWNER_WRITES[name](1, seen(as_if_running)), as_if_running)
 
 
-def test_no_second_call_is_announced_while_one_is_open() -> None:
-    unanswered = taken_over(claimed(now_ms=0), now_ms=LEASE_MS)
+@pytest.mark.parametrize("name", CONCLUSIONS)
+@pytest.mark.parametrize(("before", "after"), [(announced, accepted), (accepted, announced)])
+def test_nothing_is_concluded_from_a_call_of_which_there_is_news(
+    name: str, before: Callable[[], Record], after: Callable[[], Record]
+) -> None:
     with pytest.raises(StaleWriteError):
-        apply(lifecycle.announce(2, LEASE_MS), unanswered)
-    accepted = apply(lifecycle.accept(1, reference="r", response_code=200, now_ms=1), claimed())
-    with pytest.raises(StaleWriteError):
-        apply(lifecycle.announce(2, LEASE_MS), taken_over(accepted, now_ms=LEASE_MS))
+        apply(OWNER_WRITES[name](1, seen(before())), after())
 
 
-def test_an_answer_is_accepted_only_for_an_announced_call() -> None:
-    record = apply(lifecycle.withdraw(1, 5), claimed())
+@pytest.mark.parametrize("name", ["give_back", "fail", "hold"])
+def test_nothing_is_concluded_without_a_call_once_there_is_one(name: str) -> None:
+    without = {key: value for key, value in announced().items() if key != "stage"}
     with pytest.raises(StaleWriteError):
-        apply(lifecycle.accept(2, reference="r", response_code=200, now_ms=9), taken_over(record, now_ms=6))
+        apply(OWNER_WRITES[name](1, seen(without)), announced())
+
+
+@pytest.mark.parametrize("name", ["accept", "doubt"])
+@pytest.mark.parametrize("stage", [Stage.ACCEPTED, None])
+def test_what_is_said_of_a_call_that_is_not_in_submission_is_refused(name: str, stage: Stage | None) -> None:
+    record = {**accepted(), "stage": stage} if stage else taken_over(given_back(), 6)
+    with pytest.raises(StaleWriteError):
+        apply(OWNER_WRITES[name](record["attempt_count"], seen(record)), record)
+
+
+@pytest.mark.parametrize("record", [announced, accepted])
+def test_no_second_call_is_announced_while_one_is_open(record: Callable[[], Record]) -> None:
+    with pytest.raises(StaleWriteError):
+        apply(lifecycle.announce(2, LEASE_MS), taken_over(record(), now_ms=LEASE_MS))
+
+
+def test_a_second_call_is_known_by_the_attempt_that_announced_it() -> None:
+    job = seen(taken_over(announced_again(), now_ms=LEASE_MS))
+    assert (job.attempt_count, job.call_attempt) == (3, 2)
+
+
+def test_an_announcement_forgets_what_was_thought_of_the_call_before() -> None:
+    job = seen(announced_again(now_ms=7))
+    assert (job.error_class, job.last_response_code, job.waiting_since, job.idle_claims) == (None, None, 0, 0)
 
 
 def test_a_call_that_never_left_spends_no_try_and_may_be_announced_again() -> None:
-    record = apply(lifecycle.withdraw(1, 5), claimed())
-    assert job_from_record(record).tries == {}
+    record = apply(lifecycle.withdraw(1, 5), announced())
+    assert seen(record).tries == {}
     assert apply(lifecycle.announce(2, 7), taken_over(record, now_ms=6))["stage"] == Stage.SUBMITTING
 
 
+def test_an_acceptance_whose_owner_stays_keeps_the_lease() -> None:
+    job = seen(accepted(now_ms=50))
+    assert (job.stage, job.reference, job.lease_expires_at, job.waiting_since) == (
+        Stage.ACCEPTED,
+        "p1",
+        50 + LEASE_MS,
+        0,
+    )
+
+
+def test_a_second_leave_keeps_when_the_wait_began() -> None:
+    record = apply(lifecycle.leave(1, seen(accepted()), 50), accepted())
+    record = taken_over(record, now_ms=60)
+    assert apply(lifecycle.leave(2, seen(record), 70), record)["waiting_since"] == 50
+
+
 def test_a_paid_picture_that_could_not_be_fetched_stays_accepted_for_the_next_try() -> None:
-    record = apply(lifecycle.accept(1, reference="r1", response_code=200, now_ms=1), claimed())
-    after = job_from_record(apply(lifecycle.give_back(1, job_from_record(record), BROKEN, 2), record))
-    assert (after.state, after.stage, after.reference) == (State.PENDING, Stage.ACCEPTED, "r1")
+    after = seen(apply(lifecycle.give_back(1, seen(accepted()), BROKEN, 2), accepted()))
+    assert (after.state, after.stage, after.reference) == (State.PENDING, Stage.ACCEPTED, "p1")
     assert after.tries == {"corrupt": 1}
 
 
 def test_a_refused_try_closes_its_call() -> None:
-    after = job_from_record(apply(lifecycle.give_back(1, job_from_record(claimed()), BUSY, 2), claimed()))
+    after = seen(given_back())
     assert (after.state, after.stage, after.error_class) == (State.PENDING, None, ErrorClass.CAPACITY)
 
 
 def test_success_forgets_the_errors_on_the_way() -> None:
-    record = apply(lifecycle.give_back(1, job_from_record(claimed()), BUSY, 2), claimed())
-    record = apply(lifecycle.announce(2, 4), taken_over(record, now_ms=3))
-    job = job_from_record(apply(succeed(2), record))
-    assert (job.state, job.error_class, job.cost_usd, job.sha256) == (
-        State.SUCCESS,
-        None,
-        Decimal("0.003"),
-        "00" * 32,
-    )
+    record = apply(succeed(2, seen(accepted_again())), {**accepted_again(), "error_class": "capacity"})
+    job = seen(record)
+    assert (job.state, job.stage, job.error_class, job.sha256) == (State.SUCCESS, None, None, "00" * 32)
+    assert job.cost_usd == PRICE
 
 
-@pytest.mark.parametrize("ended", ["succeed", "fail"])
-def test_a_batch_cannot_join_a_job_that_has_ended(ended: str) -> None:
-    record = apply(owner_writes(1, job_from_record(claimed()))[ended], claimed())
-    with pytest.raises(StaleWriteError):
-        apply(lifecycle.join("b"), record)
+def test_a_picture_that_was_counted_when_it_failed_costs_nothing_more_when_it_comes() -> None:
+    record = failed_paid()
+    assert record["cost_usd"] == PRICE
+    record = taken_over(apply(lifecycle.revive(seen(record), "b", 6), record), now_ms=7)
+    assert apply(succeed(2, seen(record)), record)["cost_usd"] == PRICE
 
 
-def test_a_revived_job_is_paid_by_the_batch_that_revived_it_and_has_all_its_tries() -> None:
-    record = apply(lifecycle.fail(1, job_from_record(claimed()), BUSY, cost_usd=Decimal(0), now_ms=2), claimed())
-    job = job_from_record(apply(lifecycle.revive(job_from_record(record), "b", 3), record))
-    assert (job.state, job.batch_id, job.batches) == (State.PENDING, "b", frozenset({"a", "b"}))
-    assert (job.tries, job.error_class, job.attempt_count) == ({}, None, 1)
+def test_a_picture_that_fails_a_second_time_is_counted_once() -> None:
+    record = failed_paid()
+    record = taken_over(apply(lifecycle.revive(seen(record), "b", 6), record), now_ms=7)
+    record = apply(lifecycle.fail(2, seen(record), BROKEN, price_usd=PRICE, now_ms=8), record)
+    assert (record["cost_usd"], record["paid_references"]) == (PRICE, {"p1"})
 
 
-def test_a_picture_that_was_paid_for_before_it_failed_stays_with_the_batch_that_paid() -> None:
-    record = apply(lifecycle.accept(1, reference="r1", response_code=200, now_ms=1), claimed())
-    record = apply(lifecycle.fail(1, job_from_record(record), BROKEN, cost_usd=Decimal("0.003"), now_ms=2), record)
-    job = job_from_record(apply(lifecycle.revive(job_from_record(record), "b", 3), record))
-    assert (job.batch_id, job.batches, job.stage) == ("a", frozenset({"a", "b"}), Stage.ACCEPTED)
-
-
-def test_a_success_is_never_revived() -> None:
-    record = apply(succeed(1), claimed())
-    with pytest.raises(StaleWriteError):
-        apply(lifecycle.revive(job_from_record(record), "b", 3), record)
-
-
-@pytest.mark.parametrize(("error_class", "expected"), [(ErrorClass.MODERATED, False), (ErrorClass.FUNDS, True)])
-def test_only_reasons_that_may_have_passed_are_revived(error_class: ErrorClass, expected: bool) -> None:
-    fault = Fault(error_class, "no")
-    record = apply(lifecycle.fail(1, job_from_record(claimed()), fault, cost_usd=Decimal(0), now_ms=2), claimed())
-    assert lifecycle.revivable(job_from_record(record)) is expected
-
-
-def test_only_an_untouched_pending_job_expires() -> None:
-    pending = created()
-    job = job_from_record(pending)
-    assert apply(lifecycle.expire(job, 9), pending)["error_class"] == "expired"
-    with pytest.raises(StaleWriteError):
-        apply(lifecycle.expire(job, 9), claimed())
-
-
-@pytest.mark.parametrize("stage", list(Stage))
-def test_a_job_whose_paid_call_is_open_is_held_and_not_expired_at_no_cost(stage: Stage) -> None:
-    pending = {**created(), "attempt_count": 1, "stage": stage, "reference": "p1"}
-    record = apply(lifecycle.expire(job_from_record(pending), 9), pending)
-    assert (record["state"], record["error_class"], record["stage"]) == (State.HELD, ErrorClass.EXPIRED, stage)
-    assert "cost_usd" not in record
-
-
-class Life(RuleBasedStateMachine):
-    """Several owners, each acting on what it last saw, on one record."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_ms = 0
-        self.record = created()
-        self.seen = job_from_record(self.record)
-        self.owners: list[int] = []
-        self.open_calls: set[int] = set()
-
-    def attempt(self, write: Write) -> bool:
-        before = dict(self.record)
-        try:
-            self.record = apply(write, self.record)
-        except StaleWriteError:
-            assert self.record == before
-            return False
-        assert self.record.get("attempt_count", 0) >= before.get("attempt_count", 0)
-        return True
-
-    @rule(milliseconds=st.integers(1, 2 * LEASE_MS))
-    def time_passes(self, milliseconds: int) -> None:
-        self.now_ms += milliseconds
-
-    @rule()
-    def somebody_reads(self) -> None:
-        self.seen = job_from_record(self.record)
-
-    @rule()
-    def first_claim(self) -> None:
-        if self.attempt(lifecycle.claim_to_submit("w", self.now_ms, LEASE_MS)):
-            self.owners.append(1)
-            self.open_calls.add(1)
-
-    @rule()
-    def claim_what_was_seen(self) -> None:
-        held_by_other = self.record["state"] == State.RUNNING and self.record["lease_expires_at"] > self.now_ms
-        if self.attempt(lifecycle.claim_to_look(self.seen, "w", self.now_ms, LEASE_MS)):
-            assert not held_by_other
-            self.owners.append(self.seen.attempt_count + 1)
-
-    @precondition(lambda self: self.owners)
-    @rule(data=st.data(), name=st.sampled_from(sorted(owner_writes(1, job_from_record(created())))))
-    def an_owner_acts(self, data: st.DataObject, name: str) -> None:
-        fence = data.draw(st.sampled_from(self.owners))
-        is_owner = self.record["state"] == State.RUNNING and self.record["attempt_count"] == fence
-        happened = self.attempt(owner_writes(fence, job_from_record(self.record))[name])
-        assert not happened or is_owner
-        if happened and name == "announce":
-            assert not self.open_calls, "a second paid call was announced while one was open"
-            self.open_calls.add(fence)
-        if happened and name in ("withdraw", "give_back", "fail", "succeed"):
-            self.open_calls.clear()
-
-    @rule(batch=st.sampled_from(["b", "c"]))
-    def a_batch_joins(self, batch: str) -> None:
-        ended = self.record["state"] in (State.SUCCESS, State.FAILED)
-        assert self.attempt(lifecycle.join(batch)) is not ended
-
-    @invariant()
-    def the_record_can_be_read(self) -> None:
-        job_from_record(self.record)
-
-    @invariant()
-    def a_success_has_its_picture_and_no_open_call(self) -> None:
-        if self.record["state"] == State.SUCCESS:
-            assert self.record["image_key"]
-            assert "stage" not in self.record
-
-
-Life.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-TestLife: Callable[..., Any] = Life.TestCase
+@pytest.mark.parametrize(("record", "fault"), [(announced, BUSY), (accepted, Fault(ErrorClass.MODERATED, "no"))])
+def test_a_call_that_came_to_nothing_costs_nothing(record: Callable[[], Record], fault: Fault) -> None:
+    job = seen(apply(lifecycle.fail(1, seen(record()), fault, price_usd=PRICE, now_ms=5), record()))
+    assert (job.state, job.cost_usd, job.paid_references) == (State.FAILED, Decimal(0), frozenset())

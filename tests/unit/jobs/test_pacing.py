@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,3 +88,15 @@ def test_a_rate_in_the_accounts_record_is_followed_from_the_next_reservation_on(
     del lanes.records["account#wavespeed"]["rate_per_minute"]
     slots = bucket.reserve(2, 2 * MINUTE_US).slots_us
     assert slots[1] - slots[0] == 100_000
+
+
+@pytest.mark.parametrize("now_us", [1, MINUTE_US], ids=["queued up", "idle"])
+def test_calls_reserved_right_after_a_change_of_the_rate_keep_the_new_one(now_us: int) -> None:
+    lanes = Lanes()
+    workers = [Bucket(lanes, ACCOUNT) for _ in range(2)]
+    for worker in workers:
+        worker.reserve(5, 0)
+    lanes.records["account#wavespeed"]["rate_per_minute"] = 60
+    slots = [slot for worker in workers for slot in worker.reserve(3, now_us).slots_us]
+    assert [later - earlier for earlier, later in itertools.pairwise(slots)] == [1_000_000] * 5
+    assert slots[0] >= now_us

@@ -1,0 +1,47 @@
+"""What the completion function works with."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from functions.adapters import aws
+from functions.adapters.s3 import S3ObjectStore
+from functions.adapters.sqs import SqsQueue
+from functions.core.catalog import load_catalog
+from functions.core.jobs.completion import Completion
+from functions.core.jobs.vault import Vault
+from functions.observability import log_event
+from functions.providers import CALLBACK_READERS
+from functions.runtime import job_store
+from functions.runtime.providers import CLOCK, image_api, loop, secret
+from functions.settings import CompletionSettings, read_settings
+
+__all__ = ["completion", "loop"]
+
+
+def completion() -> Completion:
+    """What callbacks are for."""
+    settings = _settings()
+    return Completion(
+        # Disabled ones too: what was paid for is not lost by that, as long as the account is there.
+        models={
+            name: model
+            for name, model in load_catalog().models.items()
+            if model.account.name in settings.webhook_secrets
+        },
+        readers=CALLBACK_READERS,
+        api=lambda model: image_api(model, settings.provider_urls, settings.provider_secrets),
+        webhook_secret=lambda account: secret(settings.webhook_secrets[account.name]),
+        callback_secret=secret(settings.callback_secret),
+        jobs=job_store(settings.jobs_table),
+        vault=Vault(S3ObjectStore(aws.s3(), settings.images_bucket), S3ObjectStore(aws.s3(), settings.metadata_bucket)),
+        lanes={model: SqsQueue(aws.sqs(), url) for model, url in settings.lane_queues.items()},
+        clock=CLOCK,
+        log=log_event,
+    )
+
+
+@cache
+def _settings() -> CompletionSettings:
+    return read_settings(CompletionSettings, os.environ)

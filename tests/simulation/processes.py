@@ -1,0 +1,109 @@
+"""Processes of a simulated world, which freeze and die at any step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests.fakes.lane import LEASE_SECONDS
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+T = TypeVar("T")
+
+
+class ThrottledError(Exception):
+    """What AWS raises when it has had enough; nothing has happened."""
+
+
+class Killed(BaseException):  # no error: kill -9
+    """Raised in everything a dead worker still tries to do."""
+
+
+@dataclass
+class Process:
+    """One worker process. Everything it does to the world goes through here, until it is dead."""
+
+    world: World
+    owner: str
+    dead: bool = False
+    frozen_until: float = 0.0
+
+    def now_ms(self) -> int:
+        return self.world.clock.now_ms()
+
+    def monotonic(self) -> float:
+        return self.world.clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a frozen process wakes up when it is thawed, its heartbeats too. It is its worker's clock."""
+        await asyncio.sleep(seconds)
+        while (left := self.frozen_until - self.monotonic()) > 0:  # noqa: ASYNC110  # it may be frozen again
+            await asyncio.sleep(left)
+
+    async def reach(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Carry out a call, with time passing and death lurking before and after its effect."""
+        await self._live()
+        answer = await call()
+        await self._live()
+        return answer
+
+    async def _live(self) -> None:
+        random, chances = self.world.random, self.world.chances
+        if random.random() < 0.5:
+            await self.sleep(random.expovariate(20))
+        if random.random() < chances.frozen:
+            self.frozen_until = self.monotonic() + random.uniform(0, 2 * LEASE_SECONDS)
+            await self.sleep(0)
+        if not self.dead and random.random() < chances.kill:
+            self.dead = True
+        if self.dead:
+            raise Killed
+
+    def __getattr__(self, name: str) -> Any:
+        """A method of the provider, seen from this process."""
+        method = getattr(self.world.provider, name)
+        if name == "price":
+            return method
+
+        async def reached(*args: Any, **kwargs: Any) -> Any:
+            return await self.reach(lambda: method(*args, **kwargs))
+
+        return reached
+
+
+class Guarded:
+    """A blocking port of one process: dead processes reach nothing, and some calls are the last ones.
+
+    The worker calls these from threads; on the virtual loop they run inline, so time passes around them and not inside.
+    """
+
+    def __init__(self, process: Process, port: Any, *, owned: bool = False) -> None:
+        self._process = process
+        self._port = port
+        self._owned = owned
+
+    def __getattr__(self, name: str) -> Any:
+        method, process = getattr(self._port, name), self._process
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._maybe_die()
+            if process.world.random.random() < process.world.chances.throttled:
+                raise ThrottledError
+            answer = method(*args, **kwargs)
+            if self._owned and name == "write":
+                process.world.note(process.owner, args[0], args[1])
+            self._maybe_die()
+            return answer
+
+        return call
+
+    def _maybe_die(self) -> None:
+        process = self._process
+        if not process.dead and process.world.random.random() < process.world.chances.kill:
+            process.dead = True
+        if process.dead:
+            raise Killed

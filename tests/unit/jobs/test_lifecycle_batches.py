@@ -1,0 +1,114 @@
+"""What batches do to a job: join it, revive it, or leave it until it expires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from functions.core.errors import ErrorClass, Fault
+from functions.core.jobs import lifecycle
+from functions.core.jobs.records import Stage, State
+from functions.core.writes import StaleWriteError, apply
+from tests.fakes.lane import PRICE
+from tests.fakes.records import (
+    BROKEN,
+    Record,
+    accepted,
+    announced,
+    created,
+    failed,
+    failed_paid,
+    given_back,
+    held,
+    held_accepted,
+    seen,
+    succeeded,
+    taken_over,
+)
+
+
+@pytest.mark.parametrize("open_job", [created, announced, accepted, given_back, held])
+def test_a_batch_joins_a_job_that_is_on_its_way(open_job: Callable[[], Record]) -> None:
+    assert apply(lifecycle.join("b"), open_job())["batches"] == {"a", "b"}
+
+
+@pytest.mark.parametrize("ended", [succeeded, failed])
+def test_a_batch_cannot_join_a_job_that_has_ended(ended: Callable[[], Record]) -> None:
+    with pytest.raises(StaleWriteError):
+        apply(lifecycle.join("b"), ended())
+
+
+def test_a_revived_job_is_paid_by_the_batch_that_revived_it_and_has_all_its_tries() -> None:
+    job = seen(apply(lifecycle.revive(seen(failed()), "b", 3), failed()))
+    assert (job.state, job.batch_id, job.batches) == (State.PENDING, "b", frozenset({"a", "b"}))
+    assert (job.tries, job.error_class, job.attempt_count) == ({}, None, 1)
+
+
+def test_a_picture_that_was_paid_for_before_it_failed_stays_with_the_batch_that_paid() -> None:
+    job = seen(apply(lifecycle.revive(seen(failed_paid()), "b", 3), failed_paid()))
+    assert (job.batch_id, job.batches, job.stage) == ("a", frozenset({"a", "b"}), Stage.ACCEPTED)
+
+
+def test_a_revived_job_has_the_whole_patience_again() -> None:
+    record = apply(lifecycle.leave(1, seen(accepted()), 5), accepted())
+    record = taken_over(record, now_ms=6)
+    record = apply(lifecycle.fail(2, seen(record), BROKEN, price_usd=PRICE, now_ms=7), record)
+    assert seen(apply(lifecycle.revive(seen(record), "b", 8), record)).waiting_since == 0
+
+
+@pytest.mark.parametrize("other", [created, announced, held, succeeded])
+def test_nothing_but_a_failure_is_revived(other: Callable[[], Record]) -> None:
+    assert not lifecycle.revivable(seen(other()))
+    with pytest.raises(StaleWriteError):
+        apply(lifecycle.revive(seen(other()), "b", 3), other())
+
+
+def test_a_failure_is_revived_as_it_was_seen() -> None:
+    with pytest.raises(StaleWriteError):
+        apply(lifecycle.revive(seen(failed()), "b", 3), {**failed(), "attempt_count": 2})
+    with pytest.raises(StaleWriteError):
+        apply(lifecycle.revive(seen(failed()), "b", 3), {**failed(), "stage": Stage.ACCEPTED})
+
+
+@pytest.mark.parametrize(("error_class", "expected"), [(ErrorClass.MODERATED, False), (ErrorClass.FUNDS, True)])
+def test_only_reasons_that_may_have_passed_are_revived(error_class: ErrorClass, expected: bool) -> None:
+    fault = Fault(error_class, "no")
+    record = apply(lifecycle.fail(1, seen(announced()), fault, price_usd=PRICE, now_ms=2), announced())
+    assert lifecycle.revivable(seen(record)) is expected
+
+
+@pytest.mark.parametrize("pending", [created, given_back])
+def test_only_an_untouched_pending_job_expires(pending: Callable[[], Record]) -> None:
+    job = seen(pending())
+    assert apply(lifecycle.expire(job, 9), pending())["error_class"] == "expired"
+    for touched in (
+        {"state": State.RUNNING},
+        {"attempt_count": 7},
+        {"stage": Stage.ACCEPTED},
+        {"state": State.SUCCESS},
+    ):
+        with pytest.raises(StaleWriteError):
+            apply(lifecycle.expire(job, 9), pending() | touched)
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_job_whose_paid_call_is_open_is_held_and_not_expired(stage: Stage) -> None:
+    pending = {**created(), "attempt_count": 1, "stage": stage, "reference": "p1"}
+    record = apply(lifecycle.expire(seen(pending), 9), pending)
+    assert (record["state"], record["error_class"], record["stage"]) == (State.HELD, ErrorClass.EXPIRED, stage)
+    assert (record["held"], record["held_at"]) == (lifecycle.HELD, "1970-01-01T00:00:00.009Z")
+
+
+def test_a_job_that_expires_keeps_what_was_paid_for_it() -> None:
+    record = apply(lifecycle.revive(seen(failed_paid()), "b", 3), failed_paid())
+    del record["stage"]
+    assert apply(lifecycle.expire(seen(record), 9), record)["cost_usd"] == PRICE
+    assert apply(lifecycle.expire(seen(created()), 9), created())["cost_usd"] == 0
+
+
+@pytest.mark.parametrize("record", [held, held_accepted])
+def test_a_held_job_is_found_by_its_marks(record: Callable[[], Record]) -> None:
+    assert record()["held"] == "held"
+    assert record()["held_at"] == "1970-01-01T00:00:00.005Z"
+    assert not seen(record()).owner
