@@ -7,8 +7,8 @@ import sys
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from functions.core.catalog import Catalog, CatalogError, load_catalog
-from infra.config import Config, ConfigError, read_config
+from functions.core.catalog import Catalog, CatalogError
+from infra.config import Config, ConfigError, read_catalog, read_config
 from infra.stack import ImageBatchStack
 
 
@@ -22,7 +22,8 @@ def main() -> None:
     """Synthesize; ends with a sentence and exit code 1 where the context or the catalog cannot be used."""
     app = App()
     try:
-        assemble(app, read_config(app.node.try_get_context), load_catalog())
+        config = read_config(app.node.try_get_context)
+        assemble(app, config, read_catalog(config.package))
     except (ConfigError, CatalogError) as error:
         sys.exit(f"imagebatch: {error}")
     app.synth()

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from functions.core.catalog import Catalog, CatalogError, parse_catalog
+
 Architecture = Literal["arm64", "x86_64"]
 Removal = Literal["retain", "destroy"]
 
+_BASE_URL = re.compile(r"https?://(?!/)([^\s{}?#]|\{api\})+")
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 
 
@@ -32,6 +35,10 @@ class Config:
         provider_urls: base URL by account of the catalog, in place of the catalog's (a sandbox, a gateway).
         lease_seconds: how long a worker owns a job without a heartbeat.
         chunk_rows: rows of a CSV in one chunk.
+        callbacks: let models in callback mode ask for callbacks. Off where providers cannot reach the API: workers
+            poll then.
+        api_url: base URL under which the API is reached from outside (a custom domain, a gateway), `{api}` in it
+            standing for the API's id; None is the API's own address.
         removal: what `cdk destroy` does to pictures, metadata, jobs and batches.
     """
 
@@ -42,6 +49,8 @@ class Config:
     provider_urls: Mapping[str, str] = field(default_factory=dict)
     lease_seconds: int = 120
     chunk_rows: int = 5000
+    callbacks: bool = True
+    api_url: str | None = None
     removal: Removal = "retain"
 
 
@@ -63,6 +72,8 @@ def read_config(context: Callable[[str], Any]) -> Config:
         provider_urls=reader.urls("provider_urls"),
         lease_seconds=reader.positive("lease_seconds", Config.lease_seconds),
         chunk_rows=reader.positive("chunk_rows", Config.chunk_rows),
+        callbacks=reader.boolean("callbacks", Config.callbacks),
+        api_url=reader.base_url("api_url"),
         removal=reader.choice("removal", get_args(Removal), Config.removal),
     )
     if not reader.problems and not (config.package / "functions").is_dir():
@@ -73,6 +84,19 @@ def read_config(context: Callable[[str], Any]) -> Config:
     if reader.problems:
         raise ConfigError("; ".join(reader.problems))
     return config
+
+
+def read_catalog(package: Path) -> Catalog:
+    """The catalog in a Lambda package: lanes follow from the one that their functions will read.
+
+    Raises:
+        CatalogError: when it is not there or cannot be used.
+    """
+    file = package / "functions" / "catalog.toml"
+    try:
+        return parse_catalog(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CatalogError(f"there is no catalog in {file}") from error
 
 
 class _Reader:
@@ -110,6 +134,15 @@ class _Reader:
             self._wrong(key, value, "a whole number above 0")
             return default
         return int(value)
+
+    def base_url(self, key: str) -> str | None:
+        value = self._context(key)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not _BASE_URL.fullmatch(value):
+            self._wrong(key, value, "a URL such as https://images.example, with {api} for the API's id")
+            return None
+        return value.rstrip("/")
 
     def urls(self, key: str) -> Mapping[str, str]:
         value = self._context(key)

@@ -8,9 +8,10 @@ from aws_cdk import CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from functions.core.catalog import Catalog
+from functions.core.catalog import Catalog, Mode, Model
 from infra.config import Config
 from infra.constructs.account import ProviderAccount
+from infra.constructs.api import Api
 from infra.constructs.function import Package
 from infra.constructs.intake import Intake
 from infra.constructs.lane import Lane
@@ -50,12 +51,16 @@ class ImageBatchStack(Stack):
         }
         self.intake = Intake(self, "Intake", inbox=self.storage.inbox, package=package)
         self.reporting = Reporting(self, "Reporting", jobs=self.storage.jobs, package=package)
+        self.api = Api(self, "Api", package=package, reserve=config.reserve)
+        self.api_url = config.api_url.replace("{api}", self.api.api_id) if config.api_url else self.api.url
 
         self._configure_splitter(config)
         self.grant_splitter()
         for model in models:
-            self._configure_worker(self.lanes[model.name], model.account.name, config)
+            self._configure_worker(model, config)
             self.grant_worker(self.lanes[model.name], self.accounts[model.account.name])
+        self._configure_completion(config)
+        self.grant_completion()
         self._configure_tracker()
         self.grant_tracker()
         self._configure_reporter()
@@ -102,8 +107,9 @@ class ImageBatchStack(Stack):
         )
         splitter.allow("sqs:GetQueueAttributes", on=lanes)
 
-    def _configure_worker(self, lane: Lane, account: str, config: Config) -> None:
-        lane.worker.environment(
+    def _configure_worker(self, model: Model, config: Config) -> None:
+        account = model.account.name
+        self.lanes[model.name].worker.environment(
             JOBS_TABLE=self.storage.jobs.table_name,
             LANES_TABLE=self.storage.lanes.table_name,
             IMAGES_BUCKET=self.storage.images.bucket_name,
@@ -111,20 +117,53 @@ class ImageBatchStack(Stack):
             PROVIDER_URLS=json.dumps(config.provider_urls),
             PROVIDER_SECRETS=json.dumps({account: self.accounts[account].secret_id}),
             LEASE_SECONDS=str(config.lease_seconds),
+            API_URL=self.api_url if config.callbacks and model.mode is Mode.CALLBACK else "",
+            CALLBACK_SECRET=self.api.secret_id,
         )
 
     def grant_worker(self, lane: Lane, account: ProviderAccount) -> None:
-        """Work on jobs, keep the pace with the other workers, store pictures, read one provider's key."""
+        """Work on jobs, keep the pace with the other workers, store pictures, read one provider's key, sign URLs."""
         worker, storage = lane.worker, self.storage
-        worker.allow("dynamodb:UpdateItem", on=[storage.jobs.table_arn, storage.lanes.table_arn])
+        worker.allow("dynamodb:BatchGetItem", "dynamodb:UpdateItem", on=[storage.jobs.table_arn])
+        worker.allow("dynamodb:UpdateItem", on=[storage.lanes.table_arn])
         worker.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{JOBS_BY_REFERENCE}"])
         worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.images)
         worker.allow_objects("s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
         # Without it S3 answers 403 for a picture that is not there yet.
         worker.allow("s3:ListBucket", on=[storage.images.bucket_arn])
-        worker.allow("secretsmanager:GetSecretValue", on=[account.secret_arn])
+        worker.allow("secretsmanager:GetSecretValue", on=[account.secret_arn, self.api.secret_arn])
         worker.allow("sqs:ChangeMessageVisibility", on=[lane.queue.queue.queue_arn])
         worker.allow("sqs:SendMessage", on=[lane.queue.dead_letters.queue_arn])
+
+    def _configure_completion(self, config: Config) -> None:
+        self.api.completion.environment(
+            JOBS_TABLE=self.storage.jobs.table_name,
+            IMAGES_BUCKET=self.storage.images.bucket_name,
+            METADATA_BUCKET=self.storage.metadata.bucket_name,
+            LANE_QUEUES=self._lane_queues(),
+            PROVIDER_URLS=json.dumps(config.provider_urls),
+            PROVIDER_SECRETS=self._provider_secrets(),
+            WEBHOOK_SECRETS=self._webhook_secrets(),
+            CALLBACK_SECRET=self.api.secret_id,
+        )
+
+    def grant_completion(self) -> None:
+        """Finish jobs, store pictures, ask any provider with its key, check signatures, ring the lanes."""
+        completion, storage, accounts = self.api.completion, self.storage, self.accounts.values()
+        completion.allow("dynamodb:BatchGetItem", "dynamodb:UpdateItem", on=[storage.jobs.table_arn])
+        completion.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{JOBS_BY_REFERENCE}"])
+        completion.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.images)
+        completion.allow_objects("s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
+        # Without it S3 answers 403 for a picture that is not there yet.
+        completion.allow("s3:ListBucket", on=[storage.images.bucket_arn])
+        completion.allow(
+            "secretsmanager:GetSecretValue",
+            on=[
+                self.api.secret_arn,
+                *(arn for account in accounts for arn in (account.secret_arn, account.webhook_secret_arn)),
+            ],
+        )
+        completion.allow("sqs:SendMessage", on=[lane.queue.queue.queue_arn for lane in self.lanes.values()])
 
     def _configure_tracker(self) -> None:
         self.reporting.tracker.environment(
@@ -176,10 +215,19 @@ class ImageBatchStack(Stack):
             "IntakeMapping": intake.mapping.event_source_mapping_id,
             "ReportsQueueUrl": self.reporting.queue.queue.queue_url,
             "Lanes": self.to_json_string({name: _lane_output(lane) for name, lane in self.lanes.items()}),
-            "ProviderSecrets": json.dumps({name: account.secret_id for name, account in self.accounts.items()}),
+            "ProviderSecrets": self._provider_secrets(),
+            "WebhookSecrets": self._webhook_secrets(),
+            "CallbackSecret": self.api.secret_id,
+            "ApiUrl": self.api_url,
         }
         for key, value in outputs.items():
             CfnOutput(self, key, value=value)
+
+    def _provider_secrets(self) -> str:
+        return json.dumps({name: account.secret_id for name, account in self.accounts.items()})
+
+    def _webhook_secrets(self) -> str:
+        return json.dumps({name: account.webhook_secret_id for name, account in self.accounts.items()})
 
     def _lane_queues(self) -> str:
         return self.to_json_string({name: lane.queue.queue.queue_url for name, lane in self.lanes.items()})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
 
 DEFAULT_STACK = "imagebatch"
 
@@ -43,7 +44,11 @@ _CONFIG = Config(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A deployed stack. `account`: number of its AWS account; `provider_secrets`: secret id by provider account."""
+    """A deployed stack. `account`: number of its AWS account; `lane_queues`: queue URL by model.
+
+    `provider_secrets` and `webhook_secrets`: by provider account, the ids of the secrets with its API key and with what
+    it signs its callbacks with.
+    """
 
     session: boto3.Session
     name: str
@@ -53,7 +58,9 @@ class Stack:
     metadata_bucket: str
     jobs_table: str
     batches_table: str
+    lane_queues: Mapping[str, str]
     provider_secrets: Mapping[str, str]
+    webhook_secrets: Mapping[str, str]
 
     def s3(self) -> S3Client:
         """The S3 client. Clients may be used from many threads."""
@@ -66,6 +73,10 @@ class Stack:
     def secrets_manager(self) -> SecretsManagerClient:
         """The Secrets Manager client."""
         return self.session.client("secretsmanager", config=_CONFIG)
+
+    def sqs(self) -> SQSClient:
+        """The SQS client."""
+        return self.session.client("sqs", config=_CONFIG)
 
     def images(self) -> S3ObjectStore:
         """The bucket of pictures."""
@@ -143,7 +154,9 @@ def describe(session: boto3.Session, name: str) -> Stack:
             metadata_bucket=outputs["MetadataBucket"],
             jobs_table=outputs["JobsTable"],
             batches_table=outputs["BatchesTable"],
+            lane_queues={model: lane["queue_url"] for model, lane in json.loads(outputs["Lanes"]).items()},
             provider_secrets=json.loads(outputs["ProviderSecrets"]),
+            webhook_secrets=json.loads(outputs["WebhookSecrets"]),
         )
     except KeyError as error:
         raise NotFoundError(

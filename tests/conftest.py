@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def nothing_of_the_persons_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No AWS account, proxy or local instance of whoever runs the tests is seen or touched."""
     for name in list(os.environ):
-        if name.startswith("AWS_") or name.upper().endswith("_PROXY") or name.endswith("_API_KEY"):
+        if name.startswith("AWS_") or name.upper().endswith("_PROXY") or name.endswith(("_API_KEY", "_WEBHOOK_SECRET")):
             monkeypatch.delenv(name)
     monkeypatch.delenv("IMAGEBATCH_STATE", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg-state"))

@@ -1,4 +1,4 @@
-"""A provider account: the key that its lanes share."""
+"""A provider account: the key that its lanes share, and the secret that its callbacks are signed with."""
 
 from __future__ import annotations
 
@@ -10,24 +10,36 @@ from infra.nag import acknowledge
 
 
 class ProviderAccount(Construct):
-    """The secret that holds the API key of one provider account.
+    """The secrets of one provider account; the operator puts their values there.
 
     Attributes:
-        secret_id: name of the secret, `<stack>/provider/<account>`, where the operator puts the key.
+        secret_id: name of the secret `<stack>/provider/<account>`, the API key.
         secret_arn: its ARN, for policies.
+        webhook_secret_id: name of the secret `<stack>/webhook/<account>`, by which the provider signs its callbacks.
+        webhook_secret_arn: its ARN, for policies.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, account: str) -> None:
-        """Make the secret, holding the word `unset`; a deploy does not touch it again."""
+        """Make the secrets, holding the word `unset`; a deploy does not touch them again."""
         super().__init__(scope, construct_id)
-        self.secret_id = f"{Stack.of(self).stack_name}/provider/{account}"
+        stack = Stack.of(self).stack_name
+        self.secret_id = f"{stack}/provider/{account}"
+        self.secret_arn = self._secret("Key", self.secret_id, f"API key of the provider account '{account}'")
+        self.webhook_secret_id = f"{stack}/webhook/{account}"
+        self.webhook_secret_arn = self._secret(
+            "WebhookSecret",
+            self.webhook_secret_id,
+            f"Signing secret of the callbacks of the provider account '{account}'",
+        )
+        acknowledge(self, "SMG4", "Only the provider's own console issues them, so AWS cannot rotate them.")
+
+    def _secret(self, construct_id: str, name: str, description: str) -> str:
         secret = secretsmanager.Secret(
             self,
-            "Key",
-            secret_name=self.secret_id,
-            description=f"API key of the provider account '{account}'",
+            construct_id,
+            secret_name=name,
+            description=description,
             # No secret: a value that says that there is none yet.
             secret_string_value=SecretValue.unsafe_plain_text("unset"),
         )
-        self.secret_arn = secret.secret_arn
-        acknowledge(secret, "SMG4", "Only the provider's own console issues its keys, so AWS cannot rotate them.")
+        return secret.secret_arn

@@ -10,6 +10,7 @@ from constructs import Construct
 from infra.nag import acknowledge
 
 JOBS_BY_REFERENCE = "by-reference"
+JOBS_BY_HELD = "by-held"
 BATCHES_BY_LISTING = "by-listing"
 
 
@@ -48,6 +49,13 @@ class Storage(Construct):
         self.jobs.add_global_secondary_index(
             index_name=JOBS_BY_REFERENCE,
             partition_key=_text("reference"),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+        # Sparse: only a job that is held has these attributes.
+        self.jobs.add_global_secondary_index(
+            index_name=JOBS_BY_HELD,
+            partition_key=_text("held"),
+            sort_key=_text("held_at"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
         self.batches = self._table("Batches", partition_key="batch_id", sort_key="item")

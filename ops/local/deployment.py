@@ -34,7 +34,7 @@ class Deployment:
     """A stack and the CDK context it is deployed with.
 
     Attributes:
-        package: directory of the Lambda package, built for this machine.
+        package: directory of the Lambda package, which fits this machine.
         context: CDK context besides package and processor; values as ``cdk -c`` takes them.
     """
 
@@ -44,11 +44,6 @@ class Deployment:
     stack: str
     package: Path
     context: Mapping[str, str]
-
-    def outputs(self) -> dict[str, str]:
-        """The stack's outputs, empty if it is not deployed."""
-        found = _describe(self.session, self.stack)
-        return {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])} if found else {}
 
     def bootstrap(self) -> None:
         """Make what the CDK needs in an account (bucket for assets, roles), unless it is there."""
@@ -88,13 +83,10 @@ class Deployment:
     def _fingerprint(self) -> str:
         """Hash of all that the deployed stack follows from: context, infra, the package, the CDK's version."""
         digest = hashlib.sha256(json.dumps(self._context_options()).encode())
-        # The dependencies in the package follow from its lock, which its stamp names.
-        paths = [
-            *(ROOT / name for name in _INPUTS),
-            self.package / "functions",
-            self.package.with_suffix(".stamp"),
-        ]
-        for file in _files(paths):
+        # The dependencies in a package that was built here follow from its lock, which its stamp names.
+        stamp = self.package.with_suffix(".stamp")
+        package = (self.package / "functions", stamp) if stamp.exists() else (self.package,)
+        for file in _files([*(ROOT / name for name in _INPUTS), *package]):
             digest.update(f"{file}\0".encode())
             digest.update(hashlib.sha256(file.read_bytes()).digest())
         return digest.hexdigest()
@@ -133,6 +125,12 @@ class Deployment:
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_DISABLE_VERSION_CHECK": "true",
         }
+
+
+def stack_outputs(session: boto3.Session, stack: str) -> dict[str, str]:
+    """A stack's outputs, empty if it is not deployed."""
+    found = _describe(session, stack)
+    return {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])} if found else {}
 
 
 def _run_group(command: Sequence[str], directory: Path, environment: Mapping[str, str], output: IO[bytes]) -> int:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import boto3
 
+from functions.core.catalog import CatalogError
+from infra.config import read_catalog
 from ops import packaging
-from ops.local.deployment import Deployment
+from ops.local.deployment import Deployment, stack_outputs
 from ops.local.embedded import CREDENTIALS, embedded_aws
 from ops.local.errors import LocalError
 from ops.local.providers import Providers
@@ -41,6 +43,7 @@ class LocalInstance:
         stack: str = STACK,
         providers: Providers | None = None,
         context: Mapping[str, str] | None = None,
+        package: Path | None = None,
         current: bool = True,
         step: Step = nullcontext,
     ) -> LocalInstance:
@@ -54,13 +57,15 @@ class LocalInstance:
             stack: the stack's name.
             providers: where the providers are; the sandbox without it.
             context: more CDK context, as ``{"lease_seconds": "5"}``.
+            package: a Lambda package to deploy as it is, with the catalog that is in it; without it this checkout's
+                is built.
             current: remember it for the other commands.
             step: told what is being done.
 
         Raises:
             LocalError: with a sentence that says what to do.
         """
-        providers = providers or Providers()
+        providers = _with_catalog_of(package, providers or Providers()) if package else providers or Providers()
         state = StateDirectory.make(directory)
         if current:
             remember(state)
@@ -68,7 +73,7 @@ class LocalInstance:
         with state.held("up", otherwise=busy), ExitStack() as undo:
             record = _start_processes(state, port, stack, providers, step, undo)
             instance = cls(state, record)
-            instance._deploy(providers, context or {}, step)
+            instance._deploy(providers, context or {}, package.resolve() if package else _build(step), step)
             undo.pop_all()
             state.write(record)
         return instance
@@ -102,33 +107,30 @@ class LocalInstance:
 
     def outputs(self) -> dict[str, str]:
         """The stack's outputs."""
-        return self._deployment({}).outputs()
+        return stack_outputs(self.session(), self.record.stack)
 
-    def _deployment(self, context: Mapping[str, str]) -> Deployment:
-        return Deployment(
+    def _deploy(self, providers: Providers, context: Mapping[str, str], package: Path, step: Step) -> None:
+        deployment = Deployment(
             state=self.state,
             session=self.session(),
             endpoint_url=self.endpoint_url,
             stack=self.record.stack,
-            package=packaging.local_target().directory,
-            context=context,
+            package=package,
+            context={"api_url": self._api_url, **providers.context(self.record.sandbox_url), **context},
         )
-
-    def _deploy(self, providers: Providers, context: Mapping[str, str], step: Step) -> None:
-        with step("Building the Lambda package"):
-            try:
-                packaging.build(packaging.local_target())
-            except packaging.PackagingError as error:
-                raise LocalError(str(error)) from error
-        deployment = self._deployment({**providers.context(self.record.sandbox_url), **context})
         with step("Bootstrapping the account for the CDK"):
             deployment.bootstrap()
-        if providers.live and (secrets := deployment.outputs().get("ProviderSecrets")):
+        if providers.live:
             # Before the functions learn the real address: waiting jobs must not meet it with the sandbox's key.
-            providers.store_keys(self.session(), secrets)
+            providers.store_secrets(self.session(), self.outputs())
         with step("Deploying the stack"):
             deployment.deploy()
-        providers.store_keys(self.session(), deployment.outputs()["ProviderSecrets"])
+        providers.store_secrets(self.session(), self.outputs())
+
+    @property
+    def _api_url(self) -> str:
+        """Where the embedded AWS serves the HTTP API whose id stands for ``{api}``."""
+        return f"{self.endpoint_url}/_aws/execute-api/{{api}}/$default"
 
 
 def stop(directory: Path) -> bool:
@@ -144,12 +146,28 @@ def stop(directory: Path) -> bool:
     return running
 
 
+def _with_catalog_of(package: Path, providers: Providers) -> Providers:
+    try:
+        return replace(providers, catalog=read_catalog(package))
+    except CatalogError as error:
+        raise LocalError(f"The Lambda package in {package} cannot be deployed: {error}.") from error
+
+
+def _build(step: Step) -> Path:
+    """Build this checkout's Lambda package; its directory."""
+    with step("Building the Lambda package"):
+        try:
+            return packaging.build(packaging.local_target())
+        except packaging.PackagingError as error:
+            raise LocalError(str(error)) from error
+
+
 def _start_processes(
     state: StateDirectory, port: int | None, stack: str, providers: Providers, step: Step, undo: ExitStack
 ) -> Record:
     """Start what is needed and not there, stop what is no longer needed; the record of what runs then."""
     last = state.read()
-    fake, aws = sandbox(state), embedded_aws(state)
+    fake, aws = sandbox(state, providers.catalog), embedded_aws(state)
     sandbox_port = last.sandbox_port if last else None
     if providers.needs_sandbox():
         with step("Starting the sandbox provider"):

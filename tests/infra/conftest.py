@@ -39,6 +39,7 @@ price_usd = "0.003"
 enabled = {enabled}
 workers = {workers}
 timeout_seconds = 60
+mode = "{mode}"
 min_side = 256
 max_side = 1536
 formats = ["jpeg"]
@@ -50,12 +51,12 @@ Synthesize = Callable[..., Template]
 
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
-    """Two lanes of one account, and a model that is switched off, the only one of its account."""
+    """Two lanes of one account, one of which is called back, and a model that is off, the only one of its account."""
     return parse_catalog(
         CATALOG
-        + MODEL.format(name="quick", account="wavespeed", enabled="true", workers=8)
-        + MODEL.format(name="fine", account="wavespeed", enabled="true", workers=2)
-        + MODEL.format(name="idle", account="unused", enabled="false", workers=4)
+        + MODEL.format(name="quick", account="wavespeed", enabled="true", workers=8, mode="poll")
+        + MODEL.format(name="fine", account="wavespeed", enabled="true", workers=2, mode="callback")
+        + MODEL.format(name="idle", account="unused", enabled="false", workers=4, mode="sync")
     )
 
 
@@ -119,6 +120,8 @@ def small_template(synthesize: Synthesize, package: Path) -> Template:
             provider_urls={"wavespeed": "http://127.0.0.1:9999"},
             lease_seconds=30,
             chunk_rows=100,
+            callbacks=False,
+            api_url="https://images.example/{api}/v1",
             removal="destroy",
         )
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra.config import Config
-from tests.infra.conftest import Synthesize
+from infra.config import Config, read_catalog
+from tests.infra.conftest import CATALOG, MODEL, Synthesize
 from tests.infra.template import Template
 
 
@@ -20,6 +20,25 @@ def test_without_a_package_the_app_ends_with_a_sentence(
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"^imagebatch: there is no Lambda package in .*make package"):
+        main()
+
+
+def test_the_lanes_are_those_of_the_catalog_in_the_package(tmp_path: Path) -> None:
+    (tmp_path / "functions").mkdir()
+    lane = MODEL.format(name="other", account="wavespeed", enabled="true", workers=2, mode="sync")
+    (tmp_path / "functions" / "catalog.toml").write_text(CATALOG + lane, encoding="utf-8")
+
+    assert [model.name for model in read_catalog(tmp_path).enabled_models] == ["other"]
+
+
+def test_a_package_without_a_catalog_ends_the_app_with_a_sentence(
+    node: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from infra.app import main
+
+    (tmp_path / "build" / "lambda-arm64" / "functions").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"^imagebatch: there is no catalog in .*catalog\.toml"):
         main()
 
 
@@ -50,5 +69,5 @@ def test_synthesizing_twice_gives_the_same_template(synthesize: Synthesize, pack
 def test_nothing_is_deployed_but_the_stacks_own_functions(template: Template) -> None:
     """No custom resource brings a Lambda of its own."""
     assert {properties["Handler"] for properties in template.all("AWS::Lambda::Function").values()} == {
-        f"functions.{name}.handler" for name in ("splitter", "worker", "tracker", "reporter")
+        f"functions.{name}.handler" for name in ("splitter", "worker", "completion", "tracker", "reporter")
     }

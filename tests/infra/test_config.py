@@ -19,18 +19,34 @@ def test_text_of_the_command_line_and_values_of_cdk_json_mean_the_same(package: 
         "package": str(package),
         "reserve": False,
         "lease_seconds": 30,
+        "callbacks": False,
         "provider_urls": {"wavespeed": "http://127.0.0.1:9999/"},
     }
     text = {
         "package": str(package),
         "reserve": "false",
         "lease_seconds": "30",
+        "callbacks": "false",
         "provider_urls": '{"wavespeed": "http://127.0.0.1:9999/"}',
     }
     config = read_config(typed.get)
     assert config == read_config(text.get)
-    assert (config.reserve, config.lease_seconds) == (False, 30)
+    assert (config.reserve, config.lease_seconds, config.callbacks) == (False, 30, False)
     assert config.provider_urls == {"wavespeed": "http://127.0.0.1:9999"}
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://images.example/", "https://images.example"),
+        (
+            "http://127.0.0.1:4566/_aws/execute-api/{api}/$default",
+            "http://127.0.0.1:4566/_aws/execute-api/{api}/$default",
+        ),
+    ],
+)
+def test_the_apis_address_ends_without_a_slash_and_may_hold_its_id(package: Path, text: str, url: str) -> None:
+    assert read_config({"package": str(package), "api_url": text}.get).api_url == url
 
 
 def test_the_package_is_the_one_built_for_the_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +75,14 @@ def test_a_missing_package_says_how_to_build_it(tmp_path: Path) -> None:
         ("chunk_rows", "1e3"),
         ("chunk_rows", "³"),
         ("removal", "snapshot"),
+        ("callbacks", "none"),
+        ("api_url", ""),
+        ("api_url", "images.example"),
+        ("api_url", "ftp://images.example"),
+        ("api_url", "https://"),
+        ("api_url", "https:///v1"),
+        ("api_url", "https://images.example/?stage=v1"),
+        ("api_url", "https://images.example/{id}"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_key(package: Path, key: str, value: str) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from functions.settings import ReporterSettings, SplitterSettings, TrackerSettings, WorkerSettings
+from functions.settings import (
+    CompletionSettings,
+    ReporterSettings,
+    SplitterSettings,
+    TrackerSettings,
+    WorkerSettings,
+    read_settings,
+)
 from tests.infra.template import Template
 
 LANES = {"Lane-quick": "quick", "Lane-fine": "fine"}
@@ -18,10 +25,12 @@ SETTINGS = {
     "Intake/Splitter": SplitterSettings,
     "Reporting/Tracker": TrackerSettings,
     "Reporting/Reporter": ReporterSettings,
+    "Api/Completion": CompletionSettings,
     **{f"{lane}/Worker": WorkerSettings for lane in LANES},
 }
 
 CONSUME = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+READ_SECRET = {"secretsmanager:GetSecretValue"}
 READ_WRITE_OBJECTS = {"s3:GetObject", "s3:PutObject"}
 RING = {"sqs:SendMessage", "sqs:GetQueueAttributes"}
 WRITE_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -32,11 +41,12 @@ def worker_may(lane: str) -> dict[str, set[str]]:
         f"{lane}/Worker/Logs": WRITE_LOG,
         f"{lane}/Jobs/Queue": CONSUME | {"sqs:ChangeMessageVisibility"},
         f"{lane}/Jobs/DeadLetters": {"sqs:SendMessage"},
-        "Account-wavespeed/Key": {"secretsmanager:GetSecretValue"},
+        "Account-wavespeed/Key": READ_SECRET,
+        "Api/SigningSecret": READ_SECRET,
         "Storage/Images": {"s3:ListBucket"},
         "Storage/Images/*": READ_WRITE_OBJECTS,
         "Storage/Metadata/jobs/*": {"s3:PutObject"},
-        "Storage/Jobs": {"dynamodb:UpdateItem"},
+        "Storage/Jobs": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
         "Storage/Jobs/index/by-reference": {"dynamodb:Query"},
         "Storage/Lanes": {"dynamodb:UpdateItem"},
     }
@@ -61,6 +71,18 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "Storage/Batches": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"},
     },
     **{f"{lane}/Worker": worker_may(lane) for lane in LANES},
+    "Api/Completion": {
+        "Api/Completion/Logs": WRITE_LOG,
+        **{f"{lane}/Jobs/Queue": {"sqs:SendMessage"} for lane in LANES},
+        "Account-wavespeed/Key": READ_SECRET,
+        "Account-wavespeed/WebhookSecret": READ_SECRET,
+        "Api/SigningSecret": READ_SECRET,
+        "Storage/Images": {"s3:ListBucket"},
+        "Storage/Images/*": READ_WRITE_OBJECTS,
+        "Storage/Metadata/jobs/*": {"s3:PutObject"},
+        "Storage/Jobs": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
+        "Storage/Jobs/index/by-reference": {"dynamodb:Query"},
+    },
     "Reporting/Tracker": {
         "Reporting/Tracker/Logs": WRITE_LOG,
         "Storage/Jobs.StreamArn": {
@@ -146,8 +168,9 @@ def test_every_address_points_at_the_resource_it_is_named_after(template: Templa
             assert template.name(told[variable]) == places[variable]
 
 
-def test_who_rings_knows_the_queue_of_every_lane(template: Template) -> None:
-    queues = json.loads(template.name(environment(template, "Intake/Splitter")["LANE_QUEUES"]))
+@pytest.mark.parametrize("function", ["Intake/Splitter", "Api/Completion"])
+def test_who_rings_knows_the_queue_of_every_lane(template: Template, function: str) -> None:
+    queues = json.loads(template.name(environment(template, function)["LANE_QUEUES"]))
     assert queues == {model: f"{lane}/Jobs/Queue" for lane, model in LANES.items()}
 
 
@@ -160,6 +183,21 @@ def test_a_worker_knows_its_lane_and_its_accounts_secret_only(template: Template
     assert json.loads(told["PROVIDER_SECRETS"]) == {"wavespeed": "imagebatch/provider/wavespeed"}
     assert json.loads(told["PROVIDER_URLS"]) == {}
     assert told["LEASE_SECONDS"] == "120"
+    assert told["CALLBACK_SECRET"] == "imagebatch/callback-signing"
+
+
+def test_the_completion_function_knows_the_secrets_of_every_account(template: Template) -> None:
+    told = environment(template, "Api/Completion")
+    assert json.loads(told["PROVIDER_SECRETS"]) == {"wavespeed": "imagebatch/provider/wavespeed"}
+    assert json.loads(told["WEBHOOK_SECRETS"]) == {"wavespeed": "imagebatch/webhook/wavespeed"}
+    assert json.loads(told["PROVIDER_URLS"]) == {}
+    assert told["CALLBACK_SECRET"] == "imagebatch/callback-signing"
+
+
+def test_a_worker_without_an_api_to_be_called_back_at_is_told_so_by_an_empty_address(template: Template) -> None:
+    told = environment(template, "Lane-quick/Worker")
+    settings = read_settings(WorkerSettings, {name: str(value) for name, value in told.items()})
+    assert settings.api_url == ""
 
 
 def test_options_reach_the_functions(small_template: Template) -> None:
@@ -188,6 +226,7 @@ def test_sizes_and_timeouts_are_what_the_work_needs(template: Template) -> None:
         "Intake/Splitter": (120, 512),
         "Reporting/Tracker": (30, 256),
         "Reporting/Reporter": (600, 1024),
+        "Api/Completion": (29, 512),
         **{f"{lane}/Worker": (180, 1024) for lane in LANES},
     }
 
@@ -219,7 +258,8 @@ def test_the_command_line_finds_everything_in_the_outputs(template: Template) ->
         "IntakeMapping": "Intake/Splitter/Mapping",
         "ReportsQueueUrl": "Reporting/Reports/Queue",
     }
-    assert set(template.outputs) == {*plain, "Lanes", "ProviderSecrets"}
+    secrets = {"ProviderSecrets", "WebhookSecrets", "CallbackSecret"}
+    assert set(template.outputs) == {*plain, *secrets, "Lanes", "ApiUrl"}
     assert {key: template.name(template.outputs[key]["Value"]) for key in plain} == plain
     assert json.loads(template.name(template.outputs["Lanes"]["Value"])) == {
         model: {

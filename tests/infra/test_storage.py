@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from infra.constructs.storage import JOBS_BY_REFERENCE
+from functions.core.jobs.callback_key import SHORTEST_SECRET
+from infra.constructs.storage import JOBS_BY_HELD, JOBS_BY_REFERENCE
 from tests.infra.template import Template
 
 KEPT = {
@@ -84,6 +85,7 @@ def test_the_indexes_have_the_names_and_keys_that_the_functions_use(template: Te
     }
     assert indexes == {
         ("Storage/Jobs", "by-reference"): ["reference"],
+        ("Storage/Jobs", "by-held"): ["held", "held_at"],
         ("Storage/Batches", "by-listing"): ["listing", "created_at"],
     }
     for table in tables.values():
@@ -92,9 +94,9 @@ def test_the_indexes_have_the_names_and_keys_that_the_functions_use(template: Te
 
 
 def test_the_functions_and_the_stack_name_the_index_alike() -> None:
-    from functions.adapters.dynamodb import REFERENCE_INDEX
+    from functions.adapters.dynamodb import HELD_INDEX, REFERENCE_INDEX
 
-    assert REFERENCE_INDEX == JOBS_BY_REFERENCE
+    assert (REFERENCE_INDEX, HELD_INDEX) == (JOBS_BY_REFERENCE, JOBS_BY_HELD)
 
 
 def test_tables_are_paid_by_request_and_can_be_restored(template: Template) -> None:
@@ -124,15 +126,25 @@ def test_what_was_paid_for_outlives_the_stack_unless_asked(
 
 
 @pytest.mark.parametrize(("name", "stack"), [("template", "imagebatch"), ("small_template", "trial")])
-def test_each_account_in_use_has_a_secret_that_holds_no_key(
+def test_each_account_in_use_has_secrets_that_hold_nothing_yet(
     name: str, stack: str, request: pytest.FixtureRequest
 ) -> None:
     template: Template = request.getfixturevalue(name)
     secrets = template.all("AWS::SecretsManager::Secret")
-    assert {secret["Name"]: secret["SecretString"] for secret in secrets.values()} == {
-        f"{stack}/provider/wavespeed": "unset"
+    assert {path: (secret["Name"], secret.get("SecretString")) for path, secret in secrets.items()} == {
+        "Account-wavespeed/Key": (f"{stack}/provider/wavespeed", "unset"),
+        "Account-wavespeed/WebhookSecret": (f"{stack}/webhook/wavespeed", "unset"),
+        "Api/SigningSecret": (f"{stack}/callback-signing", None),
     }
     assert json.loads(template.outputs["ProviderSecrets"]["Value"]) == {"wavespeed": f"{stack}/provider/wavespeed"}
+    assert json.loads(template.outputs["WebhookSecrets"]["Value"]) == {"wavespeed": f"{stack}/webhook/wavespeed"}
+    assert template.outputs["CallbackSecret"]["Value"] == f"{stack}/callback-signing"
+
+
+def test_the_secret_of_callback_urls_is_made_by_aws_and_long_enough(template: Template) -> None:
+    secret = template.all("AWS::SecretsManager::Secret")["Api/SigningSecret"]
+    assert secret["GenerateSecretString"] == {"ExcludePunctuation": True, "PasswordLength": 64}
+    assert secret["GenerateSecretString"]["PasswordLength"] >= SHORTEST_SECRET
 
 
 def test_logs_are_kept_for_a_month_and_no_function_shares_them(template: Template) -> None:
@@ -142,4 +154,4 @@ def test_logs_are_kept_for_a_month_and_no_function_shares_them(template: Templat
         template.name(function["LoggingConfig"]["LogGroup"])
         for function in template.all("AWS::Lambda::Function").values()
     ]
-    assert sorted(used) == sorted(groups)
+    assert sorted([*used, "Api/AccessLogs"]) == sorted(groups)

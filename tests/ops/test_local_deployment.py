@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -6,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from functions.core.catalog import parse_catalog
 from ops.local import deployment
+from ops.local.deployment import Deployment
+from ops.local.errors import LocalError
+from ops.local.instance import LocalInstance
+from ops.local.sandbox import sandbox
+from ops.local.session import EmbeddedSession
+from ops.local.state import StateDirectory
 
 FAMILY = """
 import pathlib, subprocess, sys, time
@@ -14,6 +22,79 @@ child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])
 pathlib.Path('child').write_text(str(child.pid))
 time.sleep(60)
 """
+
+
+CATALOG = """
+[accounts.small]
+provider = "wavespeed"
+base_url = "https://api.example"
+plan = "only"
+plans.only = { images_per_minute = 7, concurrency = 3 }
+
+[models.other]
+account = "small"
+provider_model = "vendor/other"
+price_usd = "0.003"
+enabled = true
+workers = 2
+timeout_seconds = 60
+mode = "poll"
+min_side = 256
+max_side = 1536
+formats = ["jpeg"]
+parameters = ["width"]
+"""
+
+
+def fingerprint(state: StateDirectory, package: Path) -> str:
+    return Deployment(
+        state=state,
+        session=EmbeddedSession("http://127.0.0.1:1"),
+        endpoint_url="http://127.0.0.1:1",
+        stack="imagebatch",
+        package=package,
+        context={},
+    )._fingerprint()
+
+
+@pytest.mark.parametrize("name", ["functions/worker.py", "functions/catalog.toml", "sitecustomize.py"])
+def test_whatever_changes_in_a_package_that_was_given_is_deployed(tmp_path: Path, name: str) -> None:
+    state, package = StateDirectory.make(tmp_path / "state"), tmp_path / "package"
+    (package / "functions").mkdir(parents=True)
+    before = fingerprint(state, package)
+
+    (package / name).touch()
+
+    assert fingerprint(state, package) != before
+
+
+def test_dependencies_of_a_package_that_was_built_are_known_by_its_stamp(tmp_path: Path) -> None:
+    state, package, stamp = StateDirectory.make(tmp_path / "state"), tmp_path / "package", tmp_path / "package.stamp"
+    (package / "functions").mkdir(parents=True)
+    stamp.write_text("boto3 1")
+    before = fingerprint(state, package)
+
+    (package / "boto3.py").touch()
+    assert fingerprint(state, package) == before
+
+    stamp.write_text("boto3 2")
+    assert fingerprint(state, package) != before
+
+
+def test_a_package_without_a_catalog_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match=r"cannot be deployed: there is no catalog"):
+        LocalInstance.start(tmp_path / "state", package=tmp_path / "package", current=False)
+
+    assert not (tmp_path / "state").exists()
+
+
+def test_the_sandbox_enforces_the_plan_of_the_catalog_that_is_deployed(tmp_path: Path) -> None:
+    state = StateDirectory.make(tmp_path / "state")
+
+    sandbox(state, parse_catalog(CATALOG)).prepare()
+
+    behaviour = json.loads((state.path / "sandbox.json").read_text())
+    assert behaviour == {"plan": {"images_per_minute": 7, "concurrency": 3}}
 
 
 def runs(pid: int) -> bool:

@@ -16,7 +16,9 @@ OUTPUTS = {
     "MetadataBucket": "meta",
     "JobsTable": "jobs",
     "BatchesTable": "batches",
+    "Lanes": '{"flux-schnell": {"queue_url": "https://sqs.example/jobs", "function": "worker"}}',
     "ProviderSecrets": '{"wavespeed": "imagebatch/provider/wavespeed"}',
+    "WebhookSecrets": '{"wavespeed": "imagebatch/webhook/wavespeed"}',
 }
 
 
@@ -45,7 +47,9 @@ def test_a_stack_is_known_by_its_outputs() -> None:
     stack = describe(Deployed(OUTPUTS), "imagebatch")
 
     assert (stack.account, stack.inbox_bucket, stack.batches_table) == ("123456789012", "in", "batches")
+    assert stack.lane_queues == {"flux-schnell": "https://sqs.example/jobs"}
     assert stack.provider_secrets == {"wavespeed": "imagebatch/provider/wavespeed"}
+    assert stack.webhook_secrets == {"wavespeed": "imagebatch/webhook/wavespeed"}
 
 
 def test_a_stack_that_is_not_there_is_a_sentence_with_the_region() -> None:
