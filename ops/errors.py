@@ -5,7 +5,8 @@ CommandError              1  it could not be done: AWS, the network or the disk 
 ├── NotFoundError         3  no such stack, credentials, batch or recipe
 ├── RejectedError         4  the batch's file could not be read, so it has no rows
 ├── IncompleteError       5  the batch has ended, or waits for a person, and some rows have no picture
-└── NotYetError           6  the batch is still running
+├── NotYetError           6  the batch is still running
+└── MovedOnError          7  a job that was named is not held any more, and was left as it is
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ EXIT_CODES = {
     4: "the batch was rejected: its file could not be read",
     5: "the batch has no more to do by itself, and some rows have no picture",
     6: "the batch is still running",
+    7: "a job that was named is not held any more, and was left as it is",
     130: "stopped by Ctrl-C; the batch goes on",
 }
 """What each exit code means, as the help shows it."""
@@ -59,3 +61,9 @@ class NotYetError(CommandError):
     """Raised when a batch is still running and has published nothing."""
 
     exit_code = 6
+
+
+class MovedOnError(CommandError):
+    """Raised when some of the jobs that were to be resolved are not held any more; the others were resolved."""
+
+    exit_code = 7

@@ -236,6 +236,7 @@ def _page_batch(batch: Batch, lines: int) -> PageBatch:
         held=batch.held,
         succeeded=batch.succeeded,
         failed=batch.failed,
+        repaid=batch.repaid,
         invalid_rows=batch.invalid_rows,
         duplicates_prevented=batch.duplicates_prevented,
         cost_usd=batch.cost_usd,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ops.cli import demo, key, local, recipe, results, status, submit
+from ops.cli import demo, held, key, local, recipe, results, status, submit
 from ops.cli.frame import CommandGroup, StackOptions, paragraphs
 from ops.errors import EXIT_CODES
 from ops.stack import DEFAULT_STACK
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 for command in (submit.submit, status.status, results.results):
     app.command(help=paragraphs(command))(command)
+app.add_typer(held.app, name="held")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(key.app, name="key")
 app.command(help=paragraphs(demo.demo))(demo.demo)

@@ -120,6 +120,11 @@ def embedded_stack(context: typer.Context) -> str:
     return options.stack
 
 
+def is_interactive() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty()
+
+
 def print_json(answer: Any) -> None:
     """Print an answer as JSON; amounts of money become JSON numbers."""
     typer.echo(json.dumps(answer, default=_plain, indent=2, ensure_ascii=False))

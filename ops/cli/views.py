@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -11,7 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from functions.core.batches.records import Batch, BatchState, RowProblem
+from functions.core.catalog import Catalog
+from functions.core.jobs.records import Job, Stage
 from ops.batches import expected_jobs, file_name, waits_for_a_person
+from ops.held import price_again
 
 _STYLES = {
     BatchState.SCANNING: "cyan",
@@ -19,6 +22,9 @@ _STYLES = {
     BatchState.COMPLETED: "green",
     BatchState.REJECTED: "red",
 }
+
+
+_REPAID = "submitted again although an earlier call may have been paid for"
 
 
 def dollars(amount: Decimal) -> str:
@@ -58,6 +64,33 @@ def batch_table(batches: Sequence[Batch]) -> Table:
     return table
 
 
+def held_table(jobs: Sequence[Job], short_ids: Mapping[str, str], catalog: Catalog) -> Table:
+    """What is known of each held job."""
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("Job", "Model", "Held since"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Pay again", justify="right", no_wrap=True)
+    table.add_column("Why", overflow="fold")
+    for job in jobs:
+        price = price_again(catalog, job)
+        table.add_row(
+            short_ids[job.job_id],
+            Text(job.model),
+            moment(job.held_at),
+            "not known" if price is None else dollars(price),
+            Text("\n".join(_why_held(job))),
+        )
+    return table
+
+
+def _why_held(job: Job) -> Iterator[str]:
+    if job.error_class:
+        yield f"{job.error_class}: {job.error_message}"
+    yield f"provider's id: {job.reference if job.stage is Stage.ACCEPTED else 'not known'}"
+    others = len(job.batches - {job.batch_id})
+    yield f"batch: {job.batch_id}" + (f" and {others:,} more" if others else "")
+
+
 def batch_view(batch: Batch, problems: Sequence[RowProblem]) -> RenderableType:
     """All that is known of one batch."""
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -68,6 +101,11 @@ def batch_view(batch: Batch, problems: Sequence[RowProblem]) -> RenderableType:
     if not problems:
         return table
     return Group(table, Text(""), _problem_table(batch, problems))
+
+
+def held_command(batch: Batch) -> str:
+    """The command that lists the batch's held jobs."""
+    return f"imagebatch held list --batch {batch.batch_id}"
 
 
 def summary(batch: Batch) -> str:
@@ -110,7 +148,8 @@ def _outcome_facts(batch: Batch) -> list[tuple[str, str]]:
         ("Pictures", f"{expected_jobs(batch):,} different ones of {batch.requested:,} asked for"),
         ("Made", f"{batch.succeeded:,}"),
         ("Failed", f"{batch.failed:,}" if batch.failed else ""),
-        ("Held", f"{batch.held:,}" if batch.held else ""),
+        ("Held", f"{batch.held:,}; see why and decide: {held_command(batch)}" if batch.held else ""),
+        ("Repaid", f"{batch.repaid:,}; {_REPAID}" if batch.repaid else ""),
         ("To do", f"{batch.pending:,} waiting, {batch.running:,} being made" if unfinished else ""),
         ("Cost", f"{dollars(batch.cost_usd)}; {counted(batch.duplicates_prevented, 'duplicate')} not paid for"),
     ]

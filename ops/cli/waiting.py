@@ -8,7 +8,7 @@ from functions.core.batches.records import Batch, BatchState
 from ops.batches import first_problems, is_complete, status_record
 from ops.cli.frame import end_with, print_json, stderr, stdout
 from ops.cli.progress import batch_progress
-from ops.cli.views import batch_view, summary
+from ops.cli.views import batch_view, held_command, summary
 from ops.errors import IncompleteError, RejectedError
 from ops.following import follow
 from ops.stack import Stack
@@ -50,7 +50,7 @@ def _advice(batch: Batch) -> str:
     advice = [
         "Correct the rows that were not understood and submit the file again." if batch.invalid_rows else "",
         "results.csv says why rows failed; submit the file again to try what may have passed." if batch.failed else "",
-        "What is held is not called again before somebody has looked whether it was paid for." if batch.held else "",
+        f"What is held is not called again before you decide: {held_command(batch)}" if batch.held else "",
         "What is there costs nothing the next time." if batch.invalid_rows or batch.failed else "",
     ]
     return " ".join(filter(None, advice))

@@ -35,6 +35,7 @@ class PageBatch:
     held: int
     succeeded: int
     failed: int
+    repaid: int
     invalid_rows: int
     duplicates_prevented: int
     cost_usd: Decimal

@@ -65,6 +65,7 @@
       unfinished && ["not made yet", count(unfinished), "warn"],
       batch.held && ["held", count(batch.held), "warn"],
       ["failed", count(batch.failed), batch.failed && "bad"],
+      batch.repaid && ["perhaps paid twice", count(batch.repaid), "warn"],
       batch.invalid_rows && ["not understood", count(batch.invalid_rows), "bad"],
       ["payments saved", count(batch.duplicates_prevented)],
       ["paid for this batch", dollars(batch.cost_usd)],

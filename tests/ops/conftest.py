@@ -10,20 +10,28 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from typer.testing import CliRunner, Result
 
 from functions.adapters.attribute_values import to_item
+from functions.adapters.dynamodb import HELD_INDEX, REFERENCE_INDEX
 from functions.core.batches.manifest import ManifestPart, Row
 from functions.core.batches.records import Part, RowProblem, part_record
 from functions.core.batches.results import ResultsTable
+from functions.core.errors import ErrorClass, Fault
 from functions.core.input.identity import PictureSpec, canonical_json, job_id
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, State
 from functions.core.keys import image_key, part_item, results_key
+from ops.cli import app, frame, waiting
 from ops.stack import Stack
 
 NOW_MS = 1_795_250_000_000
 
+LOST = Fault(ErrorClass.AMBIGUOUS, "the answer to the submit was lost")
+
 PutBatch = Callable[..., None]
+PutHeld = Callable[..., Job]
+Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -36,8 +44,10 @@ def stack() -> Iterator[Stack]:
             s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket="inbox", VersioningConfiguration={"Status": "Enabled"})
         _create_tables(session.client("dynamodb"))
+        queue = session.client("sqs").create_queue(QueueName="jobs")["QueueUrl"]
         secrets = session.client("secretsmanager")
-        secrets.create_secret(Name="imagebatch/provider/wavespeed", SecretString="unset")
+        for secret in ("provider/wavespeed", "webhook/wavespeed"):
+            secrets.create_secret(Name=f"imagebatch/{secret}", SecretString="unset")
         yield Stack(
             session=session,
             name="imagebatch",
@@ -47,7 +57,9 @@ def stack() -> Iterator[Stack]:
             metadata_bucket="metadata",
             jobs_table="jobs",
             batches_table="batches",
+            lane_queues={"flux-schnell": queue},
             provider_secrets={"wavespeed": "imagebatch/provider/wavespeed"},
+            webhook_secrets={"wavespeed": "imagebatch/webhook/wavespeed"},
         )
 
 
@@ -55,7 +67,20 @@ def _create_tables(dynamodb: Any) -> None:
     dynamodb.create_table(
         TableName="jobs",
         KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"} for name in ("job_id", "reference", "held", "held_at")
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": index,
+                "KeySchema": [
+                    {"AttributeName": name, "KeyType": kind}
+                    for name, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+            for index, keys in ((REFERENCE_INDEX, ["reference"]), (HELD_INDEX, ["held", "held_at"]))
+        ],
         BillingMode="PAY_PER_REQUEST",
     )
     keys = {
@@ -83,6 +108,14 @@ def _create_tables(dynamodb: Any) -> None:
 
 
 @pytest.fixture
+def run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`run("status", "--json")`: the command on the mocked stack."""
+    monkeypatch.setattr(frame, "find_stack", lambda *_, **__: stack)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.0)
+    return lambda *arguments, **options: CliRunner().invoke(app, [*map(str, arguments)], **options)
+
+
+@pytest.fixture
 def put_batch(stack: Stack) -> PutBatch:
     """Put a batch record into the table: `put_batch("products-1", state="running", succeeded=2, …)`."""
 
@@ -106,6 +139,31 @@ def put_batch(stack: Stack) -> PutBatch:
             **attributes,
         }
         stack.dynamodb().put_item(TableName="batches", Item=to_item(record))
+
+    return put
+
+
+@pytest.fixture
+def put_held(stack: Stack) -> PutHeld:
+    """Let a job be held: `put_held(A, batch="products-aaa", reference="task-1", minute=5)`."""
+
+    def put(
+        job_id: str,
+        *,
+        batch: str = "products-aaa",
+        model: str = "flux-schnell",
+        reference: str = "",
+        minute: int = 0,
+        fault: Fault = LOST,
+    ) -> Job:
+        now_ms, jobs = NOW_MS + minute * 60_000, stack.jobs()
+        spec = canonical_json(PictureSpec(model=model, prompt="a mug"))
+        jobs.write(job_id, lifecycle.create(job_id, model=model, spec=spec, batch_id=batch, now_ms=now_ms))
+        job = jobs.write(job_id, lifecycle.claim_to_submit("w", now_ms, 120_000))
+        if reference:
+            accept = lifecycle.accept(1, reference=reference, response_code=200, leaving=False, now_ms=now_ms)
+            job = jobs.write(job_id, accept)
+        return jobs.write(job_id, lifecycle.hold(1, job, fault, now_ms))
 
     return put
 

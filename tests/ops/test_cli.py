@@ -25,13 +25,7 @@ from ops.stack import Stack
 PutBatch = Callable[..., None]
 Run = Callable[..., Result]
 
-
-@pytest.fixture
-def run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`run("status", "--json")`: the command on the mocked stack."""
-    monkeypatch.setattr(frame, "find_stack", lambda *_, **__: stack)
-    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.0)
-    return lambda *arguments, **options: CliRunner().invoke(app, [*map(str, arguments)], **options)
+SECRETS = ("imagebatch/provider/wavespeed", "imagebatch/webhook/wavespeed")
 
 
 def csv_file(folder: Path) -> Path:
@@ -75,6 +69,23 @@ def test_watching_ends_with_the_outcome_of_the_batch(
     assert result.exit_code == exit_code
     assert json.loads(result.stdout)["state"] == attributes["state"]
     assert attributes.get("reason", "") in result.stderr
+
+
+def test_held_jobs_are_told_with_the_command_that_decides_about_them(run: Run, put_batch: PutBatch) -> None:
+    put_batch("products-aaa", state="running", rows=3, jobs=3, succeeded=1, held=2)
+
+    command = "imagebatch held list --batch products-aaa"
+    assert f"2; see why and decide: {command}" in run("status", "products").stdout
+    assert command in run("status", "products", "--watch").stderr
+
+
+def test_repaid_calls_are_told_where_there_are_any(run: Run, put_batch: PutBatch) -> None:
+    put_batch("products-aaa", jobs=3, succeeded=3)
+    put_batch("posters-bbb", jobs=3, succeeded=3, repaid=2)
+
+    assert "Repaid" not in run("status", "products").stdout
+    assert "2; submitted again although an earlier call may have been paid for" in run("status", "posters").stdout
+    assert json.loads(run("status", "posters", "--json").stdout)["repaid"] == 2
 
 
 def test_status_of_a_failed_batch_is_an_answer_and_no_failure(run: Run, put_batch: PutBatch) -> None:
@@ -173,7 +184,21 @@ def test_a_key_comes_from_a_pipe_and_is_never_shown(run: Run, stack: Stack) -> N
     assert stored["SecretString"] == "sk-canary-123"
 
 
-def test_a_key_is_asked_for_without_being_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webhook_secret_lies_apart_from_the_key(run: Run, stack: Stack) -> None:
+    result = run("key", "set", "wavespeed", "--webhook", input="whsec_canary-123\n")
+
+    assert result.exit_code == 0
+    assert "canary" not in result.output
+    stored = {name: stack.secrets_manager().get_secret_value(SecretId=name)["SecretString"] for name in SECRETS}
+    assert stored == {"imagebatch/provider/wavespeed": "unset", "imagebatch/webhook/wavespeed": "whsec_canary-123"}
+
+
+@pytest.mark.parametrize(
+    ("options", "text"), [((), "Key of wavespeed"), (("--webhook",), "Webhook secret of wavespeed")]
+)
+def test_a_key_is_asked_for_without_being_shown(
+    run: Run, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], text: str
+) -> None:
     asked: list[dict[str, Any]] = []
 
     def prompt(text: str, **options: Any) -> str:
@@ -183,18 +208,21 @@ def test_a_key_is_asked_for_without_being_shown(run: Run, monkeypatch: pytest.Mo
     monkeypatch.setattr(key, "is_interactive", lambda: True)
     monkeypatch.setattr(typer, "prompt", prompt)
 
-    assert run("key", "set", "wavespeed").exit_code == 0
-    assert asked == [{"text": "Key of wavespeed", "hide_input": True, "err": True}]
+    assert run("key", "set", "wavespeed", *options).exit_code == 0
+    assert asked == [{"text": text, "hide_input": True, "err": True}]
 
 
+@pytest.mark.parametrize("options", [(), ("--webhook",)])
 @pytest.mark.parametrize("text", ["", "  \n", "two words", "a\x00b"])
-def test_what_is_no_key_is_not_stored(run: Run, stack: Stack, text: str) -> None:
-    assert run("key", "set", "wavespeed", input=text).exit_code == 2
-    assert stack.secrets_manager().get_secret_value(SecretId="imagebatch/provider/wavespeed")["SecretString"] == "unset"
+def test_what_is_no_key_is_not_stored(run: Run, stack: Stack, text: str, options: tuple[str, ...]) -> None:
+    assert run("key", "set", "wavespeed", *options, input=text).exit_code == 2
+    for name in SECRETS:
+        assert stack.secrets_manager().get_secret_value(SecretId=name)["SecretString"] == "unset"
 
 
-def test_an_unknown_account_names_those_there_are(run: Run) -> None:
-    result = run("key", "set", "fal", input="k")
+@pytest.mark.parametrize("options", [(), ("--webhook",)])
+def test_an_unknown_account_names_those_there_are(run: Run, options: tuple[str, ...]) -> None:
+    result = run("key", "set", "fal", *options, input="k")
 
     assert result.exit_code == 3
     assert "wavespeed" in result.stderr

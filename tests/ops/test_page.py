@@ -23,6 +23,7 @@ BATCH = PageBatch(
     held=0,
     succeeded=1,
     failed=0,
+    repaid=0,
     invalid_rows=0,
     duplicates_prevented=0,
     cost_usd=Decimal("0.003"),
