@@ -12,7 +12,7 @@ EMBEDDED := .venv-embedded-aws
 AWSCLI := .venv-awscli
 LOCKS := ops/locks
 UV := $(VENV)/bin/uv
-BENCHES := package first_picture throughput
+BENCHES := package first_picture throughput modes
 CODE := functions infra ops tests $(wildcard bench)
 
 # A stray variable of the caller's must not decide which packages are seen or changed.
@@ -56,6 +56,14 @@ types: $(VENV)/.synced ## Strict typing
 .PHONY: pytest
 pytest: setup $(AWSCLI)/.synced ## All tests; some of them: make pytest ARGS="tests/unit -k identity"
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+.PHONY: mutants
+mutants: setup ## Which test notices each condition of a write that is taken out
+	$(VENV)/bin/python -m tests.mutants
+
+.PHONY: chaos
+chaos: setup ## Kills, lost answers, an outage: is anything lost or paid for twice? Some of it: make chaos ARGS="--only faults"
+	$(VENV)/bin/python -m tests.chaos $(ARGS)
 
 .PHONY: bench
 bench: setup ## The figures in bench/results; one of them: make bench BENCHES=package
