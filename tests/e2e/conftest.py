@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from ops.local.instance import LocalInstance
@@ -15,7 +17,12 @@ def stack(deployed: LocalInstance) -> Pipeline:
 
 
 @pytest.fixture
-def pipeline(stack: Pipeline) -> Pipeline:
-    """The stack with a sandbox that behaves, and whose ledger is empty."""
+def pipeline(stack: Pipeline) -> Iterator[Pipeline]:
+    """The stack with a sandbox that behaves, and whose ledger is empty.
+
+    Afterwards its lane is emptied: a message that a worker has left to a callback would come back minutes later, in the
+    middle of another test.
+    """
     stack.behave()
-    return stack
+    yield stack
+    stack.purge_lane()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,6 +36,7 @@ QUICK = {"min": 0.05, "mean": 0.1, "max": 0.3}
 CANARY = "zanzibar-canary"
 """A word that is in the prompts of the tests, and in nothing else: no log may show it."""
 
+_COMMAND = [sys.executable, "-c", "from ops.cli import app; app()"]
 _CALLS_PER_MINUTE = 60_000
 _LOOK_EVERY_SECONDS = 0.05
 _PAST = timedelta(seconds=SILENCE_SECONDS + 20)
@@ -137,6 +141,13 @@ class Pipeline:
         """What the sandbox charged and did not give back since then."""
         return Decimal(str(self.sandbox.ledger()["summary"]["net_usd"]))
 
+    def imagebatch(self, *arguments: str) -> str:
+        """Run the command line against the stack; what it prints."""
+        environment = {**os.environ, "IMAGEBATCH_STATE": str(self.instance.state.path)}
+        done = subprocess.run([*_COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def lane(self, model: str = "flux-schnell") -> Mapping[str, str]:
         """Where a model's lane is: queue, dead-letter queue, function and event source mapping."""
         lane: Mapping[str, str] = json.loads(self.outputs["Lanes"])[model]
@@ -171,6 +182,16 @@ class Pipeline:
             .get_queue_attributes(QueueUrl=self.lane()["queue_url"], AttributeNames=["ApproximateNumberOfMessages"])
         )
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+    def lose_doorbells(self, *, count: int) -> None:
+        """Take so many doorbells out of the lane, which must not serve at the time."""
+        self.wait_for(lambda: self.visible_messages() == count, lambda: f"{count} doorbells")
+        self.purge_lane()
+        self.wait_for(lambda: self.visible_messages() == 0, lambda: "the lane to be purged")
+
+    def purge_lane(self) -> None:
+        """Drop every message of the lane, hidden ones too."""
+        self.instance.session().client("sqs").purge_queue(QueueUrl=self.lane()["queue_url"])
 
     def tick(self) -> None:
         """Send what the rule sends every minute."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +14,6 @@ from tests.check_demo import problems
 from tests.e2e.pipeline import CANARY, PRICE, Pipeline, file_of, table
 
 PRODUCTS = Path(__file__).resolve().parents[2] / "events" / "products.csv"
-COMMAND = [sys.executable, "-c", "from ops.cli import app; app()"]
 
 
 def test_the_products_dropped_in_the_bucket_become_pictures(pipeline: Pipeline) -> None:
@@ -127,22 +123,15 @@ def test_two_files_at_a_time_share_their_pictures(pipeline: Pipeline) -> None:
 
 
 def test_the_command_line_submits_waits_and_fetches(pipeline: Pipeline, tmp_path: Path) -> None:
-    status = json.loads(imagebatch(pipeline, "submit", str(PRODUCTS), "--wait", "--json"))
+    status = json.loads(pipeline.imagebatch("submit", str(PRODUCTS), "--wait", "--json"))
     assert (status["state"], status["rows"], status["succeeded"]) == ("completed", 24, 23)
 
     folder = tmp_path / "out"
-    imagebatch(pipeline, "results", status["batch_id"], "--output", str(folder))
+    pipeline.imagebatch("results", status["batch_id"], "--output", str(folder))
 
     assert problems(folder) == []
     with (folder / "results.csv").open(newline="") as lines:
         assert len(list(csv.DictReader(lines))) == 24
-
-
-def imagebatch(pipeline: Pipeline, *arguments: str) -> str:
-    environment = {**os.environ, "IMAGEBATCH_STATE": str(pipeline.instance.state.path)}
-    done = subprocess.run([*COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_a_file_cut_into_many_chunks_comes_back_whole_and_in_its_order(pipeline: Pipeline) -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from functions.core.batches.records import Batch, BatchState
 from tests.e2e.pipeline import CANARY, PRICE, Pipeline, file_of
+from tests.e2e.processes import can_be_found, frozen, processes_of, signalled
 
 ROWS = 150
 WAVES = 2
@@ -26,7 +23,7 @@ HEAL_SECONDS = 8
 
 SLOW = {"min": 0.5, "mean": 2.0, "max": 6.0}
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
+pytestmark = pytest.mark.skipif(not can_be_found(), reason="finds the workers in /proc")
 
 
 def test_killing_workers_at_random_loses_no_row_and_pays_none_twice(pipeline: Pipeline) -> None:
@@ -106,7 +103,7 @@ def kill_half(pipeline: Pipeline, batch_id: str, chance: random.Random) -> int:
     """Kill half of the lane's workers at a moment when each of their paid calls has its answer; how many."""
 
     def kill() -> int:
-        with frozen(workers(pipeline)) as pids:
+        with frozen(processes_of(pipeline.instance, pipeline.lane()["function"])) as pids:
             # Twice: what was on its way to the table when they froze has arrived by the second look.
             first, second = (running(pipeline, batch_id) for _ in range(2))
             if not pids or not second or first != second or any(job.get("stage") == "submitting" for job in second):
@@ -119,40 +116,3 @@ def kill_half(pipeline: Pipeline, batch_id: str, chance: random.Random) -> int:
 
 def running(pipeline: Pipeline, batch_id: str) -> list[dict[str, Any]]:
     return [job for job in pipeline.jobs(batch_id) if job["state"] == "running"]
-
-
-def workers(pipeline: Pipeline) -> list[int]:
-    """Process ids of the lane's workers that have begun to work: they are connected to something.
-
-    They are children of this test run's embedded AWS, and of no other.
-    """
-    name = f"ministack-lambda-{pipeline.lane()['function']}-"
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):  # it has ended meanwhile
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                ours = parent == pipeline.instance.record.pid and name in (entry / "cmdline").read_text()
-                if ours and any(str(file.readlink()).startswith("socket:") for file in (entry / "fd").iterdir()):
-                    found.append(int(entry.name))
-    return sorted(found)
-
-
-@contextmanager
-def frozen(pids: list[int]) -> Iterator[list[int]]:
-    """Stop processes for a moment; gives those that were there, which go on afterwards unless they were killed."""
-    stopped = [pid for pid in pids if signalled(pid, signal.SIGSTOP)]
-    try:
-        yield stopped
-    finally:
-        for pid in stopped:
-            signalled(pid, signal.SIGCONT)
-
-
-def signalled(pid: int, number: signal.Signals) -> bool:
-    """Send a signal; whether the process was still there."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return False
-    return True

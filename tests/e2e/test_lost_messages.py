@@ -16,7 +16,7 @@ def test_lost_doorbells_are_rung_again_after_the_next_tick(pipeline: Pipeline) -
     prompts = [f"{CANARY} unheard {number}" for number in range(7)]
     with pipeline.without(pipeline.lane()["mapping"]):
         batch_id = pipeline.put("unheard.csv", file_of(prompts))
-        lose_doorbells(pipeline, count=7)
+        pipeline.lose_doorbells(count=7)
     pipeline.wait_for(lambda: pipeline.batch(batch_id).pending == 7, lambda: "the jobs to be counted")
     assert pipeline.charges().total() == 0
 
@@ -67,13 +67,6 @@ def test_a_counter_that_missed_a_record_is_put_right_by_the_recount(pipeline: Pi
 
     assert (pipeline.ended(batch_id).pending, pipeline.batch(batch_id).running) == (0, 0)
     assert [row["status"] for row in pipeline.results(batch_id)] == ["success"] * 3
-
-
-def lose_doorbells(pipeline: Pipeline, *, count: int) -> None:
-    """Take so many doorbells out of the lane, where nobody else takes them."""
-    pipeline.wait_for(lambda: pipeline.visible_messages() == count, lambda: f"{count} doorbells")
-    pipeline.instance.session().client("sqs").purge_queue(QueueUrl=pipeline.lane()["queue_url"])
-    pipeline.wait_for(lambda: pipeline.visible_messages() == 0, lambda: "the lane to be purged")
 
 
 def stream_mapping(pipeline: Pipeline) -> str:
