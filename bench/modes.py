@@ -10,6 +10,7 @@ Usage: python -m bench.modes
 from __future__ import annotations
 
 import csv
+import re
 import tempfile
 import time
 import tomllib
@@ -86,9 +87,9 @@ def main() -> None:
 
 def three_modes(catalog: str) -> str:
     """The catalog with the model once in each mode, named after it."""
-    head, _, entry = catalog.partition(f"[models.{_MODEL}]")
+    head, *tables = re.split(r"(?m)^(?=\[models\.)", catalog)
+    entry = "".join(table for table in tables if re.match(rf"\[models\.{_MODEL}[].]", table))
     mode = tomllib.loads(catalog)["models"][_MODEL]["mode"]
-    entry = f"[models.{_MODEL}]{entry}"
     entries = (
         entry.replace(f"[models.{_MODEL}", f"[models.{name}").replace(f'mode = "{mode}"', f'mode = "{name}"')
         for name in Mode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import cache
 
 from aws_lambda_powertools import Logger
@@ -15,8 +14,6 @@ _REFUSED = frozenset({"forged", "replayed", "expired", "foreign", "unreadable"})
 @cache
 def logger() -> Logger:
     """The logger of this function; service and level come from Powertools' environment variables."""
-    # It would log the URL of each request, and that of a submit has our signed key in it.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     return Logger(location=None)  # every line comes from here
 
 

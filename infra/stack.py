@@ -58,7 +58,9 @@ class ImageBatchStack(Stack):
         self.grant_splitter()
         for model in models:
             self._configure_worker(model, config)
-            self.grant_worker(self.lanes[model.name], self.accounts[model.account.name])
+            calls_back = config.callbacks and model.mode is Mode.CALLBACK
+            account = self.accounts[model.account.name]
+            self.grant_worker(self.lanes[model.name], account, calls_back=calls_back)
         self._configure_completion(config)
         self.grant_completion()
         self._configure_tracker()
@@ -121,7 +123,7 @@ class ImageBatchStack(Stack):
             CALLBACK_SECRET=self.api.secret_id,
         )
 
-    def grant_worker(self, lane: Lane, account: ProviderAccount) -> None:
+    def grant_worker(self, lane: Lane, account: ProviderAccount, *, calls_back: bool) -> None:
         """Work on jobs, keep the pace with the other workers, store pictures, read one provider's key, sign URLs."""
         worker, storage = lane.worker, self.storage
         worker.allow("dynamodb:BatchGetItem", "dynamodb:UpdateItem", on=[storage.jobs.table_arn])
@@ -131,7 +133,9 @@ class ImageBatchStack(Stack):
         worker.allow_objects("s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
         # Without it S3 answers 403 for a picture that is not there yet.
         worker.allow("s3:ListBucket", on=[storage.images.bucket_arn])
-        worker.allow("secretsmanager:GetSecretValue", on=[account.secret_arn, self.api.secret_arn])
+        worker.allow("secretsmanager:GetSecretValue", on=[account.secret_arn])
+        if calls_back:
+            worker.allow("secretsmanager:GetSecretValue", on=[self.api.secret_arn])
         worker.allow("sqs:ChangeMessageVisibility", on=[lane.queue.queue.queue_arn])
         worker.allow("sqs:SendMessage", on=[lane.queue.dead_letters.queue_arn])
 

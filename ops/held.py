@@ -35,7 +35,7 @@ SHORTEST_ID = 8
 """Characters of a job's id that are shown at least; more where they do not tell two held jobs apart."""
 
 _JOB_ID_LENGTH = 64
-_JOB_ID = re.compile(rf"[0-9a-f]{{1,{_JOB_ID_LENGTH}}}")
+_JOB_ID = re.compile(rf"[0-9a-f]{{4,{_JOB_ID_LENGTH}}}")
 _REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _JOBS_AT_A_TIME = 50
 
@@ -49,19 +49,22 @@ class Look:
 
     def write(self, job: Job, now_ms: int) -> Write:
         """The change of a held job."""
-        return lifecycle.look_again(job, reference=self.reference, now_ms=now_ms)
+        named = self.reference if job.payment_unknown else ""
+        return lifecycle.look_again(job, reference=named, now_ms=now_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Resubmit:
-    """Pay for a new call. `not_taken`: the operator knows that the earlier one was never taken."""
+    """Pay for a new call. `not_taken`: the operator knows that the earlier one was never taken. `prices`: by model."""
 
     rings: ClassVar[bool] = True
     not_taken: bool = False
+    prices: Mapping[str, Decimal] = field(default_factory=dict)
 
     def write(self, job: Job, now_ms: int) -> Write:
         """The change of a held job."""
-        return lifecycle.resubmit(job, repays=not self.not_taken, now_ms=now_ms)
+        price = self.prices.get(job.model, Decimal(0))
+        return lifecycle.resubmit(job, repays=not self.not_taken, price_usd=price, now_ms=now_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,9 @@ def select(stack: Stack, texts: Collection[str]) -> Selection:
     moved_on = []
     for text in dict.fromkeys(one.strip().lower() for one in texts):
         if not _JOB_ID.fullmatch(text):
-            raise UsageError(f"'{text}' is no job's id: those are of 0-9 and a-f. See `imagebatch held list`.")
+            raise UsageError(
+                f"'{text}' is no job's id: those are of 0-9 and a-f, 4 or more. See `imagebatch held list`."
+            )
         found = [job for job in held if job.job_id.startswith(text)] or _by_whole_id(stack, text)
         if len(found) > 1:
             names = ", ".join(job.job_id[: max(SHORTEST_ID, len(text) + 4)] for job in found[:5])
@@ -224,7 +229,8 @@ def record(catalog: Catalog, job: Job) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "model": job.model,
-        "spec": json.loads(job.spec),
+        "spec": json.loads(job.spec) | {"seed": job.asked_for().seed},
+        "provider_model": catalog.models[job.model].provider_model if job.model in catalog.models else None,
         "batch_id": job.batch_id,
         "batches": sorted(job.batches),
         "created_at": job.created_at,

@@ -153,9 +153,10 @@ def _compile(target: Target, directory: Path) -> None:
     """
     if target.name == "local":
         options = ("-q", "-s", str(target.directory), "--invalidation-mode", "checked-hash")
-        subprocess.run(
-            [target.options[1], "-m", "compileall", *options, str(directory)], capture_output=True, check=True
-        )
+        command = [target.options[1], "-m", "compileall", *options, str(directory)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PackagingError(f"The functions could not be compiled:\n{done.stdout}{done.stderr}")
 
 
 def _copy_code(destination: Path) -> None:

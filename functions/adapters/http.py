@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,8 @@ class TooLateError(Exception):
 
 def client(timeout_seconds: float) -> httpx.AsyncClient:
     """The HTTP client of a worker. It follows no redirects, sends nothing twice and ignores proxy variables."""
+    # httpx logs the URL of each request, and that of a submit has our signed key in it.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     return httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(retries=0, limits=httpx.Limits(max_connections=64)),
         timeout=httpx.Timeout(timeout_seconds, connect=4.0, pool=4.0),

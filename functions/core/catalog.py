@@ -18,10 +18,8 @@ CATALOG_FILE = Path(__file__).parent.parent / "catalog.toml"
 LONGEST_TIMEOUT_SECONDS = 120
 """A worker's invocation has time for one call of this length, its slot and the storing of its picture."""
 
-LONGEST_PATIENCE_SECONDS = 12 * 3600
-"""SQS hides a message for no longer
-(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html)."""
-
+LONGEST_PATIENCE_SECONDS = 1800
+"""A job whose call has no end after an hour is held; until then it is looked at at least once."""
 
 INLINE_SECONDS = 8
 """Polling for so long is cheaper than a callback, where models are fast."""
@@ -171,14 +169,18 @@ def _model(name: str, table: Mapping[str, Any], accounts: Mapping[str, Account])
     price, timeout = _need(table, "price_usd", where), _need(table, "timeout_seconds", where)
     if not isinstance(price, str):
         raise CatalogError(f'catalog.toml: {where}.price_usd is text, such as "0.003": a price is exact')
+    if not _is_number(timeout):
+        raise CatalogError(f"catalog.toml: {where}.timeout_seconds is {timeout!r}; it is a number")
     if not 0 < timeout <= LONGEST_TIMEOUT_SECONDS:
         raise CatalogError(f"catalog.toml: {where}.timeout_seconds is not within 1 to {LONGEST_TIMEOUT_SECONDS}")
     inline = table.get("inline_seconds", min(INLINE_SECONDS, timeout))
     patience = table.get("patience_seconds", PATIENCE_SECONDS)
-    if not 0 <= inline <= timeout:
+    if not _is_number(inline) or not 0 <= inline <= timeout:
         raise CatalogError(f"catalog.toml: {where}.inline_seconds is not within 0 and timeout_seconds ({timeout})")
-    if not 1 <= patience <= LONGEST_PATIENCE_SECONDS:
-        raise CatalogError(f"catalog.toml: {where}.patience_seconds is not within 1 to {LONGEST_PATIENCE_SECONDS}")
+    if not _is_number(patience) or patience != int(patience) or not 1 <= patience <= LONGEST_PATIENCE_SECONDS:
+        raise CatalogError(
+            f"catalog.toml: {where}.patience_seconds is no whole number within 1 to {LONGEST_PATIENCE_SECONDS}"
+        )
     try:
         retry = {ErrorClass(error_class): RetryRule(**rule) for error_class, rule in table.get("retry", {}).items()}
     except (TypeError, ValueError) as error:
@@ -197,10 +199,14 @@ def _model(name: str, table: Mapping[str, Any], accounts: Mapping[str, Account])
         formats=tuple(_need(table, "formats", where)),
         parameters=tuple(_need(table, "parameters", where)),
         inline_seconds=inline,
-        patience_seconds=patience,
+        patience_seconds=int(patience),
         on_ambiguous=_choice(OnAmbiguous, table.get("on_ambiguous", "hold"), f"{where}.on_ambiguous"),
         retry=retry,
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 _E = TypeVar("_E", bound=StrEnum)

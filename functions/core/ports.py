@@ -160,6 +160,10 @@ PollAnswer = Working | Completed | Refused
 class ImageApi(Protocol):
     """One provider, seen from the worker."""
 
+    @property
+    def listed_seconds(self) -> float:
+        """How far back `predictions` reaches: of what is older, it says nothing."""
+
     async def submit(self, spec: PictureSpec, *, job_id: str, callback_url: str, not_after: float) -> SubmitAnswer:
         """Ask for a picture, once: the request is never sent a second time.
 

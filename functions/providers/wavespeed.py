@@ -64,6 +64,11 @@ class WaveSpeed:
     model: Model
     monotonic: Callable[[], float]
 
+    @property
+    def listed_seconds(self) -> float:
+        """See `ImageApi`: seven days."""
+        return 7 * 24 * 3600
+
     async def submit(self, spec: PictureSpec, *, job_id: str, callback_url: str, not_after: float) -> SubmitAnswer:
         """See `ImageApi.submit`. WaveSpeed is not known to honour the idempotency key."""
         if not self.key or not self.key.isascii() or not self.key.isprintable():

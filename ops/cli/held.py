@@ -21,6 +21,7 @@ from ops.held import Decision, Look, MovedOn, Resubmit, Selection
 from ops.stack import Stack
 
 _SHOWN = 16  # characters of an id
+_NAMED = 5
 _WHICH, _WHAT = "Which jobs", "What becomes of them (choose one)"
 
 BatchOption = Annotated[
@@ -85,7 +86,7 @@ def resolve(
         bool,
         typer.Option(
             "--look",
-            help="Ask the provider again, which costs nothing. Only if it shows that the call never arrived is the "
+            help="Ask the provider again, which is free. Only if it shows that the call never arrived is the "
             "picture submitted, and paid once.",
             rich_help_panel=_WHAT,
         ),
@@ -160,12 +161,12 @@ def resolve(
     if look:
         decision = Look(reference or "")
     elif resubmit:
-        decision = Resubmit(not_taken=not_taken)
+        decision = Resubmit(not_taken, {name: model.price_usd for name, model in catalog.models.items()})
     else:
         decision = held.give_up(catalog, chosen.jobs, paid=paid)
     held.check(stack, catalog, chosen.jobs, decision)
     if chosen.jobs:
-        _agreed(_plan(catalog, chosen.jobs, decision), yes=yes)
+        _agreed([_these(chosen.jobs), *_plan(catalog, chosen.jobs, decision)], yes=yes)
     with _bar(len(chosen.jobs)) as advance:
         moved_on = [*chosen.moved_on, *held.resolve(stack, chosen.jobs, decision, advance)]
     _report(chosen.jobs, moved_on, decision, as_json=as_json)
@@ -200,9 +201,12 @@ def _plan(catalog: Catalog, jobs: Sequence[Job], decision: Decision) -> list[str
     """What is about to happen, and what it costs."""
     them = counted(len(jobs), "held job")
     match decision:
+        case Look(reference) if reference:
+            asking = f"To ask the provider about the prediction {reference}, as that of: {them}. Price: $0."
+            return [f"{asking} If the provider does not know it, the job is held again."]
         case Look():
             return _plan_to_look(catalog, jobs, them)
-        case Resubmit(not_taken):
+        case Resubmit(not_taken, _):
             said = f"To submit: {them}. Price in all: {dollars(_price(catalog, jobs))}."
             if not_taken:
                 return [f"{said} You know that the earlier calls were not taken or not charged; no repay is counted."]
@@ -215,6 +219,12 @@ def _plan(catalog: Catalog, jobs: Sequence[Job], decision: Decision) -> list[str
     cost = sum((decision.cost(job) for job in jobs), Decimal(0))
     charged = f"Counted as paid for the earlier calls: {dollars(cost)}."
     return [f"To give up: {them}. Nothing is paid now. {charged} The next batch that asks for them pays for them."]
+
+
+def _these(jobs: Sequence[Job]) -> str:
+    """The first of the jobs by name, so that a beginning of an id that means another one is seen."""
+    shown = ", ".join(job.job_id[:_SHOWN] for job in jobs[:_NAMED])
+    return f"{shown}{f' and {len(jobs) - _NAMED:,} more' if len(jobs) > _NAMED else ''}"
 
 
 def _plan_to_look(catalog: Catalog, jobs: Sequence[Job], them: str) -> list[str]:
@@ -254,7 +264,7 @@ def _report(jobs: Sequence[Job], moved_on: Sequence[MovedOn], decision: Decision
     elif resolved or not moved_on:
         stdout.print(_done(len(resolved), decision), markup=False, soft_wrap=True)
     for one in moved_on:
-        state = f"is {one.state} by now" if one.state else "is not held any more, or never was"
+        state = f"is {one.state} by now" if one.state else "is not held: it may be on its way again"
         stderr.print(f"The job {one.job[:_SHOWN]} {state}; it was left as it is.", markup=False, soft_wrap=True)
     if moved_on:
         raise MovedOnError(f"Not held any more: {len(moved_on):,} of {counted(len(jobs) + unknown, 'job')}.")
@@ -274,7 +284,7 @@ def _done(number: int, decision: Decision) -> str:
 
 def _summary(jobs: Sequence[Job], catalog: Catalog) -> str:
     return (
-        f"Held: {counted(len(jobs), 'job')}. To ask the provider again costs nothing; to pay for all of them again "
+        f"Held: {counted(len(jobs), 'job')}. Asking the provider again is free; to pay for all of them again "
         f"costs {dollars(_price(catalog, jobs))}. Decide: imagebatch held resolve --help"
     )
 

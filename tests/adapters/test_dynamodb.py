@@ -100,7 +100,7 @@ LIFE: tuple[Callable[[Job], Write], ...] = (
     lambda _: lifecycle.doubt(2, LOST, 7),
     lambda job: lifecycle.claim_to_look(job, "u", 8, LEASE_MS),
     lambda job: lifecycle.hold(3, job, LOST, 9),
-    lambda job: lifecycle.resubmit(job, repays=True, now_ms=10),
+    lambda job: lifecycle.resubmit(job, repays=True, price_usd=PRICE, now_ms=10),
     lambda job: lifecycle.claim_to_look(job, "t", 11, LEASE_MS),
     lambda _: lifecycle.announce(4, 12),
     lambda _: lifecycle.accept(4, reference="p2", response_code=200, leaving=True, now_ms=13),
@@ -108,6 +108,7 @@ LIFE: tuple[Callable[[Job], Write], ...] = (
     lambda job: lifecycle.finish(
         job,
         PICTURE,
+        attempt=1,
         reference="p1",
         image_key="k",
         price_usd=PRICE,

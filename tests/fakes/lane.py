@@ -78,6 +78,7 @@ class ScriptedApi:
     taken, before its answer is given.
     """
 
+    listed_seconds: float = 7 * 24 * 3600
     submit_seconds: float = 0.2
     work_seconds: float = 1.0
     submits: list[SubmitAnswer | Exception] = field(default_factory=list)

@@ -60,7 +60,7 @@ def _look(job: Job, data: st.DataObject) -> Write:
 
 
 def _resubmit(job: Job, data: st.DataObject) -> Write:
-    return lifecycle.resubmit(job, repays=data.draw(st.booleans()), now_ms=0)
+    return lifecycle.resubmit(job, repays=data.draw(st.booleans()), price_usd=PRICE, now_ms=0)
 
 
 def _give_up(job: Job, data: st.DataObject) -> Write:

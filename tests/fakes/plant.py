@@ -225,6 +225,7 @@ class Plant:
         write = lifecycle.finish(
             job,
             PICTURE,
+            attempt=job.call_attempt,
             reference=reference,
             image_key=image_key(job_id, "jpeg"),
             price_usd=PRICE,

@@ -94,10 +94,11 @@ def succeed(fence: int, job: Job) -> Write:
     return lifecycle.succeed(fence, job, PICTURE, image_key="ab/x.png", price_usd=PRICE, latency_ms=1, now_ms=9)
 
 
-def finish(job: Job, reference: str, event_id: str = "e1") -> Write:
+def finish(job: Job, reference: str, event_id: str = "e1", attempt: int = 1) -> Write:
     return lifecycle.finish(
         job,
         PICTURE,
+        attempt=attempt,
         reference=reference,
         image_key="ab/x.png",
         price_usd=PRICE,

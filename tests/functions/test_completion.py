@@ -68,6 +68,8 @@ class FrozenClock:
 class Provider:
     """An image API that may be read. `polls` is what it answers in turn."""
 
+    listed_seconds = 0.0
+
     def __init__(self) -> None:
         self.fetched: list[str] = []
         self.polls: list[PollAnswer] = []

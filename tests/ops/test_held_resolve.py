@@ -222,7 +222,7 @@ def test_a_job_that_was_resolved_before_is_left_as_it_is(run: Run, stack: Stack,
 
     assert again.exit_code == 7
     assert f"The job {A[:16]} is failed by now" in again.stderr
-    assert f"The job {A[:8]} is not held any more, or never was" in again.stderr
+    assert f"The job {A[:8]} is not held: it may be on its way again" in again.stderr
     assert "Not held any more: 2 of 3 jobs." in again.stderr
     assert states(stack, A, B) == [State.FAILED, State.PENDING]
 
@@ -364,7 +364,7 @@ def test_help_says_what_each_choice_means_for_money(run: Run) -> None:
     text = " ".join(run("held", "resolve", "--help", env={"COLUMNS": "200"}).stdout.split())
 
     for sentence in (
-        "Ask the provider again, which costs nothing.",
+        "Ask the provider again, which is free.",
         "Submit again, and pay the price again.",
         "Let the job fail, and pay nothing more.",
         "Exit code 7",

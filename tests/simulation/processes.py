@@ -66,7 +66,7 @@ class Process:
     def __getattr__(self, name: str) -> Any:
         """A method of the provider, seen from this process."""
         method = getattr(self.world.provider, name)
-        if name == "price":
+        if name in ("price", "listed_seconds"):
             return method
 
         async def reached(*args: Any, **kwargs: Any) -> Any:

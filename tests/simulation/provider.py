@@ -134,6 +134,10 @@ class Provider:
         data = picture(spec)
         return data[:-40] if self.random.random() < self.chances.broken_picture else data
 
+    @property
+    def listed_seconds(self) -> float:
+        return 7 * 24 * 3600.0
+
     def price(self, spec: PictureSpec) -> Decimal:
         return PRICE
 

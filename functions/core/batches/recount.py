@@ -18,7 +18,7 @@ from functions.core.batches.results import ResultsTable
 from functions.core.catalog import Catalog, Mode
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, Stage, State
-from functions.core.ports import JobStore, ObjectStore, Upload
+from functions.core.ports import EventLog, JobStore, ObjectStore, Upload
 
 SILENCE_SECONDS = 180
 """Where nothing was heard of a job, a batch or its ringing for so long, somebody looks."""
@@ -59,6 +59,7 @@ class Recount:
     jobs: JobStore
     metadata: ObjectStore
     catalog: Catalog
+    log: EventLog
     batch: Batch
     now_ms: int
     expire: bool
@@ -103,8 +104,11 @@ class Recount:
                 if job.state is State.PENDING and not self._wanted_elsewhere(job)
             }
             if expired:
-                self.jobs.write_many(expired)
+                refused = self.jobs.write_many(expired)
                 jobs |= self.jobs.get_many(list(expired), consistent=True)
+                for job_id in expired.keys() - refused.keys():
+                    job = jobs[job_id]
+                    self.log("job_ended", job_id=job_id, outcome=job.state, error_class="expired", model=job.model)
         return jobs
 
     def _count(self, row: Row, jobs: Mapping[str, Job], part: int) -> dict[str, int]:

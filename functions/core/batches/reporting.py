@@ -86,7 +86,17 @@ class Reporter:
     def _recount(self, batch: Batch, now_ms: int) -> None:
         late, over = past_deadline(batch, now_ms), past_life(batch, now_ms)
         key = results_key(batch.batch_id)
-        recount = Recount(self.batches, self.jobs, self.metadata, self.catalog, batch, now_ms, expire=over, partly=late)
+        recount = Recount(
+            self.batches,
+            self.jobs,
+            self.metadata,
+            self.catalog,
+            self.log,
+            batch,
+            now_ms,
+            expire=over,
+            partly=late,
+        )
         results = self.upload(key)
         try:
             truth = recount.run(results)

@@ -56,6 +56,9 @@ LAST_LOOK_SECONDS = 3.0
 NOT_SENT_SECONDS = 2
 """Before the next try of a call that did not leave in time: whatever was slow may still be."""
 
+UNKNOWN = 404
+"""Status of a poll for a prediction that the provider does not know."""
+
 OPEN_PATIENCE_SECONDS = 3600
 """How long a call may go on without the provider saying what became of it before the job is held."""
 
@@ -202,6 +205,8 @@ class Attempt:
             try:
                 answer = await self._asking.read("poll", self._services.api.poll(self._job.reference), ASK_SECONDS)
             except PollError as error:
+                if self._job.reference_claimed and error.fault.response_code == UNKNOWN:
+                    return await self._disown()
                 fault, answer = error.fault, Working()
             else:
                 fault = None
@@ -215,6 +220,12 @@ class Attempt:
         outcome = await self._come_back(fault)
         left = isinstance(outcome, Later) and self._callback_url and fault is None
         return (await self._last_look() if left else None) or outcome
+
+    async def _disown(self) -> Outcome:
+        """The operator has named a prediction that is not there."""
+        fault = Fault(ErrorClass.AMBIGUOUS, f"the provider knows no prediction '{self._job.reference}'", UNKNOWN)
+        await self._write(lifecycle.disown(self._fence, self._job, fault, self._services.clock.now_ms()))
+        return self._ended("held", fault.error_class)
 
     async def _last_look(self) -> Outcome | None:
         """Poll once more after leaving: a callback that came just before then has left the picture to us."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 
@@ -192,7 +192,8 @@ class _Turn:
             return Result.LEFT
         data = await self._asking.read("fetch", self._api.fetch(output), FETCH_SECONDS)
         vault, made_by = self._completion.vault, self._model.provider_model
-        stored = await asyncio.to_thread(vault.keep, self._job, self._job.asked_for(), data, made_by)
+        job = replace(self._job, reference=self._notice.reference)
+        stored = await asyncio.to_thread(vault.keep, job, job.asked_for(), data, made_by)
         return await self._finish(stored)
 
     async def _finish(self, stored: StoredPicture) -> Result:
@@ -208,6 +209,7 @@ class _Turn:
             write = lifecycle.finish(
                 job,
                 stored.picture,
+                attempt=self._key.attempt,
                 reference=reference,
                 image_key=stored.key,
                 price_usd=self._api.price(job.asked_for()),

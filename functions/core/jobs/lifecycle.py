@@ -16,7 +16,8 @@ Three may write:
 - Whoever **knows what became of a call**: the provider's callback, or the worker that made it and lost its lease
   meanwhile (heal, finish, count_payment). They own nothing and add what is true of the call, which `call_attempt` or
   the reference names.
-- The **operator**, of a held job (look_again, resubmit, give_up).
+- The **operator**, of a held job (look_again, resubmit, give_up). A prediction that the operator names is believed once
+  the provider knows it, and else forgotten (disown).
 
 A paid call is announced (`submitting`) before it leaves; a record that shows `submitting` to its next owner therefore
 means that money may have been spent, and that owner looks before it acts.
@@ -27,7 +28,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from functions.core.errors import ErrorClass, Fault
-from functions.core.jobs.records import Job, Picture, Stage, State, timestamp
+from functions.core.jobs.records import Job, Picture, Stage, State, call_mark, timestamp
 from functions.core.writes import Above, AllOf, AnyOf, AtMost, Condition, Lacks, Missing, OneOf, Value, Write, equals
 
 MAX_IDLE_CLAIMS = 3
@@ -42,10 +43,11 @@ SUBMIT_WITHIN_SECONDS = 5.0
 HELD = "held"
 """What the attribute `held` of a held job says; the index of held jobs has no others."""
 
+_CLAIMED = "reference_claimed"
 _OPEN_ATTEMPT = ("owner", "lease_expires_at")
 _HELD_MARKS = ("held", "held_at")
 _LAST_ERROR = ("error_class", "error_message")
-_CLOSED = (*_OPEN_ATTEMPT, "stage", "idle_claims", *_LAST_ERROR)
+_CLOSED = (*_OPEN_ATTEMPT, "stage", "idle_claims", _CLAIMED, *_LAST_ERROR)
 
 
 def create(job_id: str, *, model: str, spec: str, batch_id: str, now_ms: int) -> Write:
@@ -82,13 +84,15 @@ def revive(job: Job, batch_id: str, now_ms: int) -> Write:
     By the splitter; if the job is still the failed one that was seen. A picture that is paid for and still to be had
     (`stage` accepted) is not submitted again, and stays with the batch that paid.
     """
-    payer = job.batch_id if job.stage is Stage.ACCEPTED else batch_id
+    resumes = job.stage is Stage.ACCEPTED
+    payer = job.batch_id if resumes else batch_id
     return Write(
         name="revive",
         when=AllOf((equals("state", State.FAILED), _as_seen(job))),
         sets={"state": State.PENDING, "batch_id": payer, "updated_at": timestamp(now_ms)},
         removes=("tries", "idle_claims", "waiting_since", "finished_at", *_LAST_ERROR),
-        joins={"batches": batch_id},
+        # Its price is in the cost since it failed, so it is not added again when it succeeds.
+        joins={"batches": batch_id, **({"paid_references": job.reference} if resumes and job.cost_usd else {})},
     )
 
 
@@ -312,6 +316,7 @@ def finish(
     job: Job,
     picture: Picture,
     *,
+    attempt: int,
     reference: str,
     image_key: str,
     price_usd: Decimal,
@@ -322,17 +327,18 @@ def finish(
     """A call of the job has succeeded, and its picture lies in the bucket: late truth wins over what was thought since.
 
     By a provider's callback, of any job that has not succeeded and is as seen. If another call of the job was taken,
-    both are paid for; what somebody counts meanwhile is not counted again.
+    both are paid for; what somebody counts meanwhile is not counted again. `attempt` announced the call.
     """
     joins = {"callback_ids": event_id} if event_id else {}
-    payments = {reference}
-    if job.stage is Stage.ACCEPTED and job.reference != reference:
-        payments.add(job.reference)
+    uncounted = set() if job.has_counted(reference, attempt) else {reference}
+    if job.stage is Stage.ACCEPTED and job.reference != reference and not job.reference_claimed:
         joins["paid_references"] = job.reference
-    uncounted = sorted(payments - job.paid_references)
+        uncounted |= {job.reference} - job.paid_references
     return Write(
         name="finish",
-        when=AllOf((equals("state", job.state), _as_seen(job), *(Lacks("paid_references", one) for one in uncounted))),
+        when=AllOf(
+            (equals("state", job.state), _as_seen(job), *(Lacks("paid_references", one) for one in sorted(uncounted)))
+        ),
         sets={**_success(picture, image_key, latency_ms, now_ms), "reference": reference},
         removes=(*_CLOSED, *_HELD_MARKS, "waiting_since"),
         adds={"cost_usd": price_usd * len(uncounted)},
@@ -381,35 +387,59 @@ def repay(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
 def look_again(job: Job, *, reference: str, now_ms: int) -> Write:
     """The provider is to be asked once more about the open call, or about the prediction that the operator names.
 
-    By the operator, of a held job as seen. Spends nothing.
+    By the operator, of a held job as seen; a prediction is named only where the provider's answer was lost. Spends
+    nothing.
     """
-    known: dict[str, Value] = {"stage": Stage.ACCEPTED, "reference": reference} if reference else {}
+    known: dict[str, Value] = {}
+    when: tuple[Condition, ...] = (equals("state", State.HELD), _as_seen(job))
+    if reference:
+        known = {"stage": Stage.ACCEPTED, "reference": reference, _CLAIMED: 1}
+        when = (*when, equals("stage", Stage.SUBMITTING))
     return Write(
         name="look_again",
-        when=AllOf((equals("state", State.HELD), _as_seen(job))),
+        when=AllOf(when),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **known},
         removes=("waiting_since", *_HELD_MARKS, *_LAST_ERROR),
     )
 
 
-def resubmit(job: Job, *, repays: bool, now_ms: int) -> Write:
+def disown(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
+    """The provider does not know the prediction that the operator named: held as before, for another one. By the
+    owner."""
+    return Write(
+        name="disown",
+        when=AllOf((_owned_as_seen(fence, job), equals(_CLAIMED, 1))),
+        sets={
+            "state": State.HELD,
+            "stage": Stage.SUBMITTING,
+            "updated_at": timestamp(now_ms),
+            **_held(now_ms),
+            **_fault(fault),
+        },
+        removes=(*_OPEN_ATTEMPT, "idle_claims", "waiting_since", "reference", _CLAIMED),
+    )
+
+
+def resubmit(job: Job, *, repays: bool, price_usd: Decimal, now_ms: int) -> Write:
     """The picture is to be paid for anew, with fresh tries. By the operator, of a held job as seen.
 
-    `repays`: the earlier call may have been taken, so this counts as a repay; otherwise the operator knows that it was
-    not.
+    `repays`: the earlier call may have been taken, so this counts as a repay, and so does the price of a call that the
+    provider is known to have taken; otherwise the operator knows that it was not.
     """
+    paid = repays and job.stage is Stage.ACCEPTED and not job.has_counted(job.reference, job.call_attempt)
     return Write(
         name="resubmit",
         when=AllOf((equals("state", State.HELD), _as_seen(job))),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms)},
-        removes=("stage", "tries", "waiting_since", *_HELD_MARKS, *_LAST_ERROR),
-        adds={"repays": 1} if repays else {},
+        removes=("stage", "tries", "waiting_since", _CLAIMED, *_HELD_MARKS, *_LAST_ERROR),
+        adds={**({"repays": 1} if repays else {}), **({"cost_usd": price_usd} if paid else {})},
+        joins={"paid_references": job.reference} if paid else {},
     )
 
 
 def give_up(job: Job, *, cost_usd: Decimal, now_ms: int) -> Write:
     """The picture is not to be had. By the operator, of a held job as seen. `cost_usd`: what was paid for the call."""
-    paid = cost_usd and job.stage is Stage.ACCEPTED
+    call = job.reference if job.stage is Stage.ACCEPTED else call_mark(job.call_attempt)
     return Write(
         name="give_up",
         when=AllOf((equals("state", State.HELD), _as_seen(job))),
@@ -418,9 +448,9 @@ def give_up(job: Job, *, cost_usd: Decimal, now_ms: int) -> Write:
             "updated_at": timestamp(now_ms),
             "finished_at": timestamp(now_ms),
         },
-        removes=("stage", "waiting_since", *_HELD_MARKS),
+        removes=("stage", "waiting_since", _CLAIMED, *_HELD_MARKS),
         adds={"cost_usd": cost_usd},
-        joins={"paid_references": job.reference} if paid else {},
+        joins={"paid_references": call} if cost_usd else {},
     )
 
 
@@ -491,4 +521,4 @@ def _fault(fault: Fault) -> dict[str, str | int]:
 
 
 def _closed_stage(fault: Fault) -> tuple[str, ...]:
-    return () if fault.resumable else ("stage",)
+    return () if fault.resumable else ("stage", _CLAIMED)

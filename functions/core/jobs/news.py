@@ -42,6 +42,7 @@ def taken(
 def _news(job: Job, attempt: int, reference: str, price_usd: Decimal, now_ms: int) -> Write | None:
     if job.payment_unknown and job.call_attempt == attempt:
         return lifecycle.heal(job, attempt, reference=reference, now_ms=now_ms)
-    if reference in (job.reference, *job.paid_references) or (job.state is State.SUCCESS and not job.reference):
+    is_the_one = reference == job.reference or (job.state is State.SUCCESS and not job.reference)
+    if is_the_one or job.has_counted(reference, attempt):
         return None
     return lifecycle.count_payment(job, reference, price_usd, now_ms)

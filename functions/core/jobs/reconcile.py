@@ -25,6 +25,9 @@ GATEWAY_CODES = frozenset({502, 503, 504, *range(520, 531)})
 CLOCK_SKEW_SECONDS = 60
 """By how much the provider's clock and ours may differ when its listing is read."""
 
+LISTING_MARGIN_SECONDS = 3600
+"""So long before a listing forgets a call, its silence is no proof any more."""
+
 
 class Verdict(Enum):
     """What became of the call."""
@@ -46,6 +49,8 @@ async def reconcile(services: Services, asking: Asking, job: Job) -> Verdict:
     now_ms = services.clock.now_ms()
     settled_ms = _settled_ms(job, services.model.timeout_seconds)
     skew_ms = CLOCK_SKEW_SECONDS * 1000
+    if now_ms - job.submitting_at > (services.api.listed_seconds - LISTING_MARGIN_SECONDS) * 1000:
+        return Verdict.DOUBTFUL
     listing = services.api.predictions(job.submitting_at - skew_ms, settled_ms + skew_ms)
     listed = await asking.read("list", listing, ASK_SECONDS)
     candidates = [prediction.reference for prediction in listed if not prediction.failed]

@@ -65,8 +65,9 @@ class Job:
     `batch_id` is the batch that pays, `batches` all that want the picture.
 
     A paid call is known by `call_attempt`, the attempt that announced it, and by the provider's `reference` once that
-    is known. `repays`: calls made although an earlier one may have been taken. `paid_references`: calls whose price is
-    in `cost_usd` already, beside that of the call which succeeded. `callback_ids`: events that were acted on.
+    is known; `reference_claimed` is 1 while only an operator says so. `repays`: calls made although an earlier one may
+    have been taken. `paid_references`: calls whose price is in `cost_usd` already, beside that of the call which
+    succeeded. `callback_ids`: events that were acted on.
     """
 
     job_id: str
@@ -87,6 +88,7 @@ class Job:
     call_attempt: int = 0
     waiting_since: int = 0
     reference: str = ""
+    reference_claimed: int = 0
     repays: int = 0
     paid_references: frozenset[str] = frozenset()
     callback_ids: frozenset[str] = frozenset()
@@ -108,10 +110,19 @@ class Job:
         """A paid call was announced and nobody wrote down what became of it."""
         return self.stage is Stage.SUBMITTING
 
+    def has_counted(self, reference: str, attempt: int) -> bool:
+        """Whether the price of a call is in `cost_usd`: of this reference, announced by this attempt."""
+        return not self.paid_references.isdisjoint({reference, call_mark(attempt)})
+
     def asked_for(self) -> PictureSpec:
         """The picture as the provider is asked for it: a job without a seed has the one that its id gives."""
         spec = spec_from_json(self.spec)
         return spec if spec.seed is not None else replace(spec, seed=seed_for(self.job_id))
+
+
+def call_mark(attempt: int) -> str:
+    """How `paid_references` names a call whose reference nobody knows: by the attempt that announced it."""
+    return f"attempt:{attempt}"
 
 
 _INTEGERS = (
@@ -121,6 +132,7 @@ _INTEGERS = (
     "submitting_at",
     "call_attempt",
     "waiting_since",
+    "reference_claimed",
     "repays",
     "last_response_code",
     "width",

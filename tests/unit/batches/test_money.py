@@ -24,7 +24,15 @@ def recount(plant: Plant, batch_id: str) -> Truth:
     upload = MemoryUpload(plant.metadata, results_key(batch_id))
     batch, now_ms = plant.batch(batch_id), plant.clock.now_ms()
     counting = Recount(
-        plant.batches, plant.jobs, plant.metadata, plant.catalog, batch, now_ms, expire=False, partly=True
+        plant.batches,
+        plant.jobs,
+        plant.metadata,
+        plant.catalog,
+        lambda event, **fields: None,
+        batch,
+        now_ms,
+        expire=False,
+        partly=True,
     )
     truth = counting.run(upload)
     upload.finish()
@@ -77,7 +85,7 @@ def test_a_picture_that_was_paid_for_twice_costs_twice() -> None:
     plant.split()
     (cat,) = plant.jobs.records
     plant.end_job(cat, State.HELD)
-    plant.jobs.write(cat, lifecycle.resubmit(plant.job(cat), repays=True, now_ms=0))
+    plant.jobs.write(cat, lifecycle.resubmit(plant.job(cat), repays=True, price_usd=PRICE, now_ms=0))
     plant.call_back(cat, reference="p1")
     plant.jobs.write(cat, lifecycle.count_payment(plant.job(cat), "p2", PRICE, 0))
     plant.track()

@@ -254,7 +254,7 @@ def test_a_running_job_whose_worker_is_long_gone_is_rung_again(plant: Plant) -> 
     assert len(plant.lane.messages) == 1
 
 
-PATIENCE = 3600
+PATIENCE = 1200
 
 
 @pytest.mark.parametrize(

@@ -195,3 +195,19 @@ def test_a_provider_that_answers_working_for_ever_is_polled_for_the_inline_secon
     lane = Lane(model=CALLBACK_MODEL, api=ScriptedApi(polls=[Working()] * 1000))
     assert run(seconds(lane)) < CALLBACK_MODEL.inline_seconds + 1
     assert lane.api.polled < 10
+
+
+def test_in_poll_mode_nothing_is_asked_after_leaving() -> None:
+    lane = RacedLane(model=MODEL, api=ScriptedApi(work_seconds=1000))
+    lane.jobs.before["leave"] = [lambda: lane.api.polls.append(Completed(Output(url="p0"), 200))]
+    assert run(lane.deliver()) == {JOB}
+    assert lane.jobs.written[-1] == "leave"
+
+
+def test_a_call_without_a_reference_is_not_left_to_the_callback() -> None:
+    whole = Completed(Output(url="p0"), 200)
+    lane = Lane(model=CALLBACK_MODEL, api=ScriptedApi(submits=[whole], submit_seconds=50))
+    lane.remaining = lambda: 90 - lane.clock.monotonic()
+    assert run(lane.deliver()) == {JOB}
+    assert lane.job().payment_unknown
+    assert lane.hidden() == LOOK_AGAIN_SECONDS

@@ -26,7 +26,7 @@ from tests.fakes.lane import (
     Lane,
     ScriptedApi,
 )
-from tests.fakes.records import accepted, announced
+from tests.fakes.records import LEASE_MS, accepted, announced
 from tests.fakes.stores import MemoryObjects
 from tests.fakes.virtual_time import START_MS, run
 
@@ -128,14 +128,14 @@ class UnreachableObjects(MemoryObjects):
 
 def test_a_call_that_may_have_been_taken_spends_no_tries_while_storage_cannot_be_looked_into() -> None:
     lane = Lane(images=UnreachableObjects(3 * MAX_TRIES))
-    lane.jobs.records[JOB] = announced()
+    lane.jobs.records[JOB] = announced(START_MS - LEASE_MS)
     run(lane.until_gone())
     assert (lane.job().state, lane.job().tries) == (State.SUCCESS, {"provider_error": 1})
 
 
 def test_a_call_that_may_have_been_taken_is_held_when_storage_cannot_be_looked_into_for_an_hour() -> None:
     lane = Lane(images=UnreachableObjects(10_000))
-    lane.jobs.records[JOB] = announced()
+    lane.jobs.records[JOB] = announced(START_MS - LEASE_MS)
     run(lane.until_gone(most=1000))
     assert (lane.job().state, lane.job().stage) == (State.HELD, Stage.SUBMITTING)
     assert (lane.api.submitted, lane.dead_letters.bodies) == ([], [])

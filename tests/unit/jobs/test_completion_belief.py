@@ -121,6 +121,12 @@ def test_a_reference_that_the_worker_writes_down_meanwhile_is_not_taken_for_anot
     assert at.tell(succeeded()) is Result.FINISHED
 
 
+def test_a_prediction_that_the_record_names_is_not_looked_up() -> None:
+    at = desk(accepted())
+    at.tell(came_to_nothing())
+    assert at.lane.jobs.reads == 1
+
+
 @pytest.mark.parametrize("result", list(Result))
 def test_the_provider_is_told_whether_to_deliver_again(result: Result) -> None:
     status = http_status(result)

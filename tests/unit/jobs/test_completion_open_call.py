@@ -18,6 +18,7 @@ from tests.fakes.callbacks import MODERATED, Desk, came_to_nothing, hint, notice
 from tests.fakes.lane import JOB, PRICE, UNREADABLE
 from tests.fakes.records import (
     BROKEN,
+    BUSY,
     LOST,
     Record,
     accepted,
@@ -88,6 +89,14 @@ def test_a_failed_call_that_the_job_does_not_wait_for_changes_nothing(record: Ca
     at = desk(record())
     assert at.tell(came_to_nothing("p9"), attempt=1) is Result.OUTDATED
     assert at.lane.jobs.records[JOB] == record()
+    assert at.rung.messages == []
+
+
+def test_a_failed_call_after_which_the_job_waits_for_its_next_try_is_outdated() -> None:
+    record = apply(lifecycle.give_back(1, seen(accepted()), BUSY, 2), accepted())
+    at = desk(record)
+    assert at.tell(came_to_nothing()) is Result.OUTDATED
+    assert at.lane.jobs.records[JOB] == record
     assert at.rung.messages == []
 
 

@@ -64,7 +64,7 @@ def test_only_a_call_in_submission_is_repaid(stage: Stage | None) -> None:
 
 DECISIONS: dict[str, Callable[[Job], Write]] = {
     "look_again": lambda job: lifecycle.look_again(job, reference="", now_ms=9),
-    "resubmit": lambda job: lifecycle.resubmit(job, repays=False, now_ms=9),
+    "resubmit": lambda job: lifecycle.resubmit(job, repays=False, price_usd=PRICE, now_ms=9),
     "give_up": lambda job: lifecycle.give_up(job, cost_usd=Decimal(0), now_ms=9),
 }
 
@@ -102,7 +102,7 @@ def test_the_operator_may_name_the_prediction() -> None:
 @pytest.mark.parametrize("repays", [True, False])
 def test_a_resubmitted_job_is_paid_for_anew_with_all_its_tries(repays: bool) -> None:
     record = {**held(), "tries": {"capacity": 3}}
-    job = seen(apply(lifecycle.resubmit(seen(record), repays=repays, now_ms=9), record))
+    job = seen(apply(lifecycle.resubmit(seen(record), repays=repays, price_usd=PRICE, now_ms=9), record))
     assert (job.state, job.stage, job.tries, job.repays) == (State.PENDING, None, {}, int(repays))
 
 

@@ -171,7 +171,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(data=st.data(), repays=st.booleans())
     def the_operator_resubmits(self, data: st.DataObject, repays: bool) -> None:
-        self.write(lifecycle.resubmit(self.view(data), repays=repays, now_ms=self.now_ms))
+        self.write(lifecycle.resubmit(self.view(data), repays=repays, price_usd=PRICE, now_ms=self.now_ms))
 
     @rule(batch=st.sampled_from(["b", "c"]))
     def a_batch_joins(self, batch: str) -> None:

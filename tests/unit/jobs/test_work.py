@@ -160,6 +160,8 @@ def test_a_job_that_needs_a_call_takes_a_slot_however_often_its_message_came(rec
     assert run(lane.deliver()) == set()
     assert lane.reserved == [1]
     assert lane.job().state is State.SUCCESS
+    first = ["claim_to_look", "announce"] if record is given_back else ["claim_to_submit"]
+    assert lane.jobs.written == ["create", *first, "accept", "succeed"]
 
 
 def test_of_a_mixed_batch_those_take_slots_that_may_call() -> None:
@@ -195,8 +197,11 @@ def test_a_job_that_was_looked_up_is_claimed_in_one_write() -> None:
     lane = RacedLane()
     lane.jobs.records[JOB] = {**accepted(), "reference": lane.api.take()}
     lane.receives[JOB] = 1
+    tried: list[str] = []
+    lane.jobs.before["claim_to_submit"] = [lambda: tried.append("claim_to_submit")]
     run(lane.deliver())
     assert lane.jobs.written == ["create", "claim_to_look", "succeed"]
+    assert tried == []
 
 
 def test_a_job_that_somebody_claims_after_it_was_looked_up_is_left_to_them() -> None:
