@@ -470,7 +470,8 @@ def expire(job: Job, now_ms: int) -> Write:
         name="expire",
         when=AllOf((equals("state", State.PENDING), _as_seen(job))),
         sets={**end, "updated_at": now, **_fault(fault)},
-        adds={"cost_usd": Decimal(0)},  # what was paid so far stays, and nothing is a number too
+        # What was paid so far stays, and nothing is a number too; what a held job costs nobody knows.
+        adds={"cost_usd": Decimal(0)} if job.stage is None else {},
     )
 
 
