@@ -43,12 +43,13 @@ def client(timeout_seconds: float) -> httpx.AsyncClient:
 def leaves_before(not_after: float, monotonic: Callable[[], float]) -> dict[str, Any]:
     """Request extensions that stop a request which would start to leave after a moment.
 
-    The check runs when the connection stands and the first byte is about to be written, so neither a slow connect nor a
-    process that was frozen meanwhile can send late (https://www.python-httpx.org/advanced/extensions/#trace).
+    The check runs when the connection stands and the first byte is about to be written, and again before the body, so
+    neither a slow connect nor a process that was frozen meanwhile can send late: headers without their body are no call
+    (https://www.python-httpx.org/advanced/extensions/#trace).
     """
 
     async def trace(event: str, _: object) -> None:
-        if event.endswith("send_request_headers.started") and monotonic() > not_after:
+        if event.endswith(("send_request_headers.started", "send_request_body.started")) and monotonic() > not_after:
             raise TooLateError
 
     return {"trace": trace}

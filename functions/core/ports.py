@@ -122,6 +122,13 @@ class Ambiguous:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """The call ended without a picture that could be had, and may have been charged all the same."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
 class Working:
     """The provider has not finished."""
 
@@ -154,7 +161,7 @@ class Notice:
 
 
 SubmitAnswer = Accepted | Completed | Refused | Ambiguous | NotSent
-PollAnswer = Working | Completed | Refused
+PollAnswer = Working | Completed | Refused | Gone
 
 
 class ImageApi(Protocol):

@@ -32,7 +32,7 @@ from functions.core.ports import (
     Refused,
     SubmitAnswer,
 )
-from functions.providers.wavespeed_predictions import TASK_ERRORS, ended_badly, read_prediction, read_reference
+from functions.providers.wavespeed_predictions import TASK_ERRORS, has_failed, read_prediction, read_reference
 
 HTTP_ERRORS: Mapping[int, ErrorClass] = {
     400: ErrorClass.INVALID,
@@ -104,7 +104,7 @@ class WaveSpeed:
 
     async def predictions(self, since_ms: int, until_ms: int) -> tuple[Prediction, ...]:
         """See `ImageApi.predictions`: all that the account submitted for this model."""
-        found: list[Prediction] = []
+        found: dict[str, Prediction] = {}
         for page in range(1, _MOST_PAGES + 1):
             body = {
                 "page": page,
@@ -115,9 +115,11 @@ class WaveSpeed:
             }
             envelope, status = await self._read("POST", "/api/v3/predictions", body)
             items = _listed(envelope, status)
-            found += [Prediction(str(item["id"]), failed=ended_badly(item)) for item in items]
-            if len(items) < _LISTED_PER_PAGE:
-                return tuple(found)
+            new = {str(item["id"]): Prediction(str(item["id"]), failed=has_failed(item)) for item in items}
+            # A short page is not the last one where the provider gives fewer than were asked for.
+            if not new.keys() - found.keys():
+                return tuple(found.values())
+            found |= new
         raise PollError(
             Fault(ErrorClass.PROVIDER_ERROR, "the provider lists more predictions than can be looked through")
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from functions.core.errors import ErrorClass, Fault
-from functions.core.ports import Completed, Output, PollAnswer, Refused, Working
+from functions.core.ports import Completed, Gone, Output, PollAnswer, Refused, Working
 
 TASK_ERRORS: Mapping[int, ErrorClass] = {
     1200: ErrorClass.MODERATED,
@@ -29,7 +29,8 @@ TASK_ERRORS: Mapping[int, ErrorClass] = {
 STILL_WORKING = 5004
 """The code of an answer that gave up waiting for a task which goes on, whatever its status says."""
 
-_ENDED_BADLY = frozenset({"failed", "cancelled", "timeout", "deleted"})
+_FAILED = "failed"
+_GONE = frozenset({"cancelled", "timeout", "deleted"})
 _REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _CODE_IN_TEXT = re.compile(r"\b(1[24]\d\d|50\d\d)\b")
 
@@ -45,8 +46,11 @@ def read_prediction(data: Mapping[str, Any], reference: str, status: int) -> Pol
 
     A status that is not known ends nothing.
     """
-    if ended_badly(data):
+    if has_failed(data):
         return Refused(_task_fault(data, status))
+    said = data.get("status")
+    if isinstance(said, str) and said in _GONE and data.get("code") != STILL_WORKING:
+        return Gone(Fault(ErrorClass.AMBIGUOUS, f"the prediction is {said}, and may have been charged", status))
     if data.get("status") != "completed" or data.get("code") == STILL_WORKING:
         return Working()
     outputs = data.get("outputs")
@@ -56,10 +60,9 @@ def read_prediction(data: Mapping[str, Any], reference: str, status: int) -> Pol
     return Completed(Output(url=outputs[0]), status, reference)
 
 
-def ended_badly(data: Mapping[str, Any]) -> bool:
-    """Whether a prediction ended without a picture and without a charge."""
-    status = data.get("status")
-    return isinstance(status, str) and status in _ENDED_BADLY and data.get("code") != STILL_WORKING
+def has_failed(data: Mapping[str, Any]) -> bool:
+    """Whether a prediction ended without a picture and without a charge: failures are refunded, and nothing else is."""
+    return data.get("status") == _FAILED and data.get("code") != STILL_WORKING
 
 
 def _task_fault(data: Mapping[str, Any], status: int) -> Fault:

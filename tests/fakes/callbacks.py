@@ -11,7 +11,7 @@ from functions.core.jobs.callback_key import CallbackKey
 from functions.core.jobs.completion import Callback, Completion, Result
 from functions.core.jobs.records import Job
 from functions.core.jobs.vault import Vault
-from functions.core.ports import CallbackError, Completed, Notice, Output, PollAnswer, Refused, Working
+from functions.core.ports import CallbackError, Completed, Notice, Output, PollAnswer, Prediction, Refused, Working
 from tests.fakes.lane import JOB, SIGNING_SECRET
 from tests.fakes.races import RacedLane
 from tests.fakes.stores import MemoryQueue
@@ -57,6 +57,7 @@ class Desk:
     def __post_init__(self) -> None:
         for _ in range(3):
             self.lane.api.take()
+        self.lane.api.listing = [Prediction(f"p{number}", failed=False) for number in range(3)]
         self.lanes = {self.lane.model.name: self.rung}
 
     @property

@@ -81,7 +81,7 @@ class Provider:
         return self.polls.pop(0)
 
     async def predictions(self, since_ms: int, until_ms: int) -> tuple[Prediction, ...]:
-        raise AssertionError("a callback looks for nothing")
+        return (Prediction(REFERENCE, failed=False),)
 
     async def fetch(self, output: Output) -> bytes:
         self.fetched.append(output.url)

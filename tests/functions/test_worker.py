@@ -70,4 +70,4 @@ def test_the_loop_serves_one_invocation_after_the_other(lane: Lane) -> None:
 def test_the_owner_of_a_claim_is_the_invocation(lane: Lane) -> None:
     lane.api.work_seconds = 1e9
     worker.handler({"Records": [DOORBELL]}, Context())  # type: ignore[arg-type]
-    assert lane.jobs.records[JOB]["owner"] == Context.aws_request_id
+    assert lane.jobs.records[JOB]["owner"] == f"{Context.aws_request_id}/{DOORBELL['messageId']}"

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.core.errors import ErrorClass
-from functions.core.ports import CallbackError, Completed, Notice, Output, Refused, Working
+from functions.core.ports import CallbackError, Completed, Gone, Notice, Output, Refused, Working
 from functions.providers import CALLBACK_READERS, PROVIDERS
 from functions.providers.wavespeed_callbacks import LARGEST_BODY, read_callback
 
@@ -225,13 +225,18 @@ def test_nobody_signs_with_the_key_that_everybody_knows(key: str) -> None:
         ({"error": {"said": "canary"}, "has_nsfw_contents": "canary"}, ErrorClass.PROVIDER_ERROR),
     ],
 )
-@pytest.mark.parametrize("status", ["failed", "cancelled", "timeout", "deleted"])
-def test_a_task_that_failed_is_told_as_a_poll_tells_it(
-    status: str, fields: dict[str, Any], error_class: ErrorClass
-) -> None:
-    outcome = told(status=status, **fields).outcome
+def test_a_task_that_failed_is_told_as_a_poll_tells_it(fields: dict[str, Any], error_class: ErrorClass) -> None:
+    outcome = told(status="failed", **fields).outcome
     assert isinstance(outcome, Refused)
     assert outcome.fault.error_class is error_class
+    assert "canary" not in outcome.fault.message
+
+
+@pytest.mark.parametrize("status", ["cancelled", "timeout", "deleted"])
+def test_what_ended_without_being_a_failure_may_have_been_charged(status: str) -> None:
+    outcome = told(status=status, error="Task failed with code 1402: canary").outcome
+    assert isinstance(outcome, Gone)
+    assert outcome.fault.error_class is ErrorClass.AMBIGUOUS
     assert "canary" not in outcome.fault.message
 
 

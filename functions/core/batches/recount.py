@@ -101,7 +101,8 @@ class Recount:
             expired = {
                 job.job_id: lifecycle.expire(job, self.now_ms)
                 for job in jobs.values()
-                if job.state is State.PENDING and not self._wanted_elsewhere(job)
+                if (job.state is State.PENDING or (job.state is State.RUNNING and self._silent(job)))
+                and not self._wanted_elsewhere(job)
             }
             if expired:
                 refused = self.jobs.write_many(expired)

@@ -31,8 +31,10 @@ from functions.core.ports import (
     Accepted,
     Ambiguous,
     Completed,
+    Gone,
     NotSent,
     Output,
+    PollAnswer,
     PollError,
     Refused,
     SubmitAnswer,
@@ -122,7 +124,14 @@ class Attempt:
         if self._job.payment_unknown:
             return await self._reconcile()
         announced_at = self._services.clock.monotonic()
-        await self._write(lifecycle.announce(self._fence, self._services.clock.now_ms()))
+        try:
+            await self._write(lifecycle.announce(self._fence, self._services.clock.now_ms()))
+        except StaleWriteError as stale:
+            job = job_from_record(stale.record)
+            # A repeated request has met what it wrote: nobody else can announce a call under our fencing token.
+            if job.state is not State.RUNNING or job.call_attempt != self._fence or not job.payment_unknown:
+                raise
+            self._job = job
         return await self._submit(announced_at)
 
     async def _submit(self, announced_at: float) -> Outcome:
@@ -133,7 +142,7 @@ class Attempt:
             return outcome
         match answer:
             case Refused(fault):
-                return await self._fail_or_retry(fault)
+                return await self._insist("refused", partial(self._fail_or_retry, fault))
             case Completed(output):
                 return await self._take(output)
             case _:
@@ -165,7 +174,8 @@ class Attempt:
                 await self._insist(doubt.name, partial(self._write, doubt))
                 return Later(LOOK_AGAIN_SECONDS)
             case NotSent():
-                await self._write(lifecycle.withdraw(self._fence, now_ms))
+                withdraw = lifecycle.withdraw(self._fence, now_ms)
+                await self._insist(withdraw.name, partial(self._write, withdraw))
                 return Later(NOT_SENT_SECONDS)
         return None
 
@@ -210,11 +220,8 @@ class Attempt:
                 fault, answer = error.fault, Working()
             else:
                 fault = None
-            match answer:
-                case Completed(output):
-                    return await self._take(output)
-                case Refused(refusal):
-                    return await self._fail_or_retry(refusal)
+            if (ended := await self._ended_by(answer)) is not None:
+                return ended
             if self._services.clock.monotonic() - started + pause > seconds:
                 break
         outcome = await self._come_back(fault)
@@ -227,12 +234,23 @@ class Attempt:
         await self._write(lifecycle.disown(self._fence, self._job, fault, self._services.clock.now_ms()))
         return self._ended("held", fault.error_class)
 
+    async def _ended_by(self, answer: PollAnswer) -> Outcome | None:
+        """What comes of an answer to a poll; nothing while the provider is at work."""
+        match answer:
+            case Completed(output):
+                return await self._take(output)
+            case Refused(fault):
+                return await self._fail_or_retry(fault)
+            case Gone(fault):
+                return await self._hold(fault)
+            case Working():
+                return None
+
     async def _last_look(self) -> Outcome | None:
         """Poll once more after leaving: a callback that came just before then has left the picture to us."""
         with suppress(PollError):
             answer = await self._asking.read("poll", self._services.api.poll(self._job.reference), LAST_LOOK_SECONDS)
-            if isinstance(answer, Completed):
-                return await self._take(answer.output)
+            return await self._ended_by(answer)
         return None
 
     async def _come_back(self, fault: Fault | None) -> Outcome:
@@ -254,7 +272,9 @@ class Attempt:
         made_by = self._services.model.provider_model
         for fetch in range(1, FETCHES + 1):
             if not self._fits(FETCH_SECONDS):
-                return await self._come_back(None)
+                outcome = await self._come_back(None)
+                comes_again = isinstance(outcome, Later) and self._job.stage is Stage.ACCEPTED
+                return Later(0) if comes_again else outcome
             try:
                 data = await self._asking.read("fetch", self._services.api.fetch(output), FETCH_SECONDS)
                 stored = await asyncio.to_thread(self._services.vault.keep, self._job, self._spec, data, made_by)
@@ -316,8 +336,11 @@ class Attempt:
         return self._ended("success", None)
 
     async def _fail_or_retry(self, fault: Fault) -> Outcome:
-        if fault.resumable and self._job.payment_unknown:
-            return await self._come_back(fault)  # a job is not failed while nobody knows whether it was paid for
+        # A job is not failed while nobody knows whether it was paid for, nor while its paid picture is still to be had.
+        # Broken bytes are: they may never be any better.
+        passes = fault.resumable and fault.error_class is not ErrorClass.CORRUPT
+        if (self._job.payment_unknown and fault.resumable) or (self._job.stage is Stage.ACCEPTED and passes):
+            return await self._come_back(fault)
         delay = delay_before_retry(fault, self._job.tries, self._services.model, self._services.uniform)
         if delay is None:
             return await self._fail(fault)

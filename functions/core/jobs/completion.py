@@ -21,6 +21,7 @@ from functions.core.errors import CorruptPictureError, StorageError
 from functions.core.jobs import lifecycle, news
 from functions.core.jobs.asking import Asking
 from functions.core.jobs.callback_key import CallbackKey, KeyRefusedError, read_key
+from functions.core.jobs.reconcile import CLOCK_SKEW_SECONDS
 from functions.core.jobs.records import Job, Stage, State, job_from_record
 from functions.core.jobs.vault import StoredPicture, Vault
 from functions.core.messages import Doorbell, dump
@@ -162,6 +163,8 @@ class _Turn:
         if await self._is_foreign():
             return Result.FOREIGN
         try:
+            if not self._notice.verified and not await self._is_likely():
+                return Result.FOREIGN
             outcome = await self._outcome()
             if isinstance(outcome, Completed):
                 return await self._succeeded(outcome.output)
@@ -205,14 +208,14 @@ class _Turn:
                     return Result.DUPLICATE
                 await self._taken()
                 return Result.COUNTED
-            job, now_ms = self._job, clock.now_ms()
+            job, now_ms, price = self._job, clock.now_ms(), self._api.price(self._job.asked_for())
             write = lifecycle.finish(
                 job,
                 stored.picture,
                 attempt=self._key.attempt,
                 reference=reference,
                 image_key=stored.key,
-                price_usd=self._api.price(job.asked_for()),
+                price_usd=price,
                 latency_ms=max(0, now_ms - job.submitting_at),
                 event_id=self._notice.event_id,
                 now_ms=now_ms,
@@ -224,6 +227,8 @@ class _Turn:
             else:
                 latency_ms = self._job.latency_ms
                 self._asking.log("job_ended", outcome="success", latency_ms=latency_ms)
+                if (self._job.cost_usd or 0) > price:
+                    self._asking.log("payment_counted", reference=reference)
                 return Result.FINISHED
         raise RuntimeError("the record moved on each time that it was written")
 
@@ -264,6 +269,22 @@ class _Turn:
     def _is_own(self) -> bool:
         """Whether the job's record names the prediction."""
         return self._notice.reference in (self._job.reference, *self._job.paid_references)
+
+    async def _is_likely(self) -> bool:
+        """Whether an unsigned hint, which whoever knows one of our URLs can send, may be followed.
+
+        It has to be about the call that the job waits for: by the reference that is known, or by one that the provider
+        lists for the time of the call.
+        """
+        job, reference = self._job, self._notice.reference
+        if not self._is_open_call():
+            return False
+        if job.stage is Stage.ACCEPTED:
+            return True
+        skew_ms = CLOCK_SKEW_SECONDS * 1000
+        listing = self._api.predictions(job.submitting_at - skew_ms, self._completion.clock.now_ms() + skew_ms)
+        listed = await self._asking.read("list", listing, ASK_SECONDS)
+        return reference != job.reference and any(one.reference == reference and not one.failed for one in listed)
 
     def _is_known_success(self) -> bool:
         return self._job.state is State.SUCCESS and (not self._job.reference or self._is_own())

@@ -455,7 +455,8 @@ def give_up(job: Job, *, cost_usd: Decimal, now_ms: int) -> Write:
 
 
 def expire(job: Job, now_ms: int) -> Write:
-    """Nobody got round to the job in its time. By the reporter; while it is still pending and untouched since seen.
+    """Nobody got round to the job in its time. By the reporter; while it is pending, or its owner's lease has run out,
+    and it is untouched since seen.
 
     One with a paid call that is still open is held: it has cost something, and its picture may be there.
     """
@@ -468,11 +469,19 @@ def expire(job: Job, now_ms: int) -> Write:
         end = {"state": State.HELD, **_held(now_ms)}
     return Write(
         name="expire",
-        when=AllOf((equals("state", State.PENDING), _as_seen(job))),
+        when=AllOf((_abandoned(job), _as_seen(job))),
         sets={**end, "updated_at": now, **_fault(fault)},
+        removes=_OPEN_ATTEMPT,
         # What was paid so far stays, and nothing is a number too; what a held job costs nobody knows.
         adds={"cost_usd": Decimal(0)} if job.stage is None else {},
     )
+
+
+def _abandoned(job: Job) -> Condition:
+    """Nobody is at it: it is pending, or running as it was seen, and no heartbeat came since."""
+    if job.state is not State.RUNNING:
+        return equals("state", State.PENDING)
+    return AllOf((equals("state", State.RUNNING), AtMost("lease_expires_at", job.lease_expires_at)))
 
 
 def _attempt(count: int) -> Condition:

@@ -13,8 +13,9 @@ from functions.core.jobs.asking import ASK_SECONDS, Asking
 from functions.core.jobs.records import Job
 from functions.core.jobs.services import Services
 
-ANSWERED_SETTLES_SECONDS = 10
-"""After an error answer of the provider's own, a call that it took all the same is listed within this time."""
+ANSWERED_SETTLES_SECONDS = 60
+"""After an error answer of the provider's own, a call that it took all the same is listed within this time. No provider
+says how soon its listing shows a call: this is what the bound on paying twice rests on, and waiting costs nothing."""
 
 PATIENCE_SECONDS = 180
 """How long a lost answer is looked for, once it should be listed."""

@@ -22,7 +22,7 @@ from functions.core.jobs.records import Job, State, job_from_record
 from functions.core.jobs.services import STORE_SECONDS, Finished, Later, Outcome, Services
 from functions.core.messages import Doorbell
 from functions.core.ports import Visibility
-from functions.core.writes import StaleWriteError
+from functions.core.writes import StaleWriteError, Write
 
 AFTER_A_FAULT_SECONDS = 5.0
 """How long a message waits when AWS itself failed before its job was claimed."""
@@ -116,7 +116,7 @@ class LaneWorker:
         if self.services.remaining() < self.services.model.timeout_seconds + STORE_SECONDS:
             return Later(0)
         announced_at = clock.monotonic()
-        claim = await self._guarded(job_id, AFTER_A_FAULT_SECONDS, self._claim(job_id, known))
+        claim = await self._guarded(job_id, AFTER_A_FAULT_SECONDS, self._claim(delivery, known))
         if not isinstance(claim, _Claim):
             return claim
         attempt = self._attempt(claim, announced_at, delivery.receipt, leases)
@@ -141,26 +141,38 @@ class LaneWorker:
             self.services.log("attempt_broke", job_id=job_id, model=model, error=type(error).__name__)
             return Later(seconds)
 
-    async def _claim(self, job_id: str, known: Job | None) -> _Claim | Outcome:
-        """Claim the job, unless it is somebody else's or needs no work."""
-        jobs, lease_ms = self.services.jobs, self.lease_seconds * 1000
+    async def _claim(self, delivery: Delivery, known: Job | None) -> _Claim | Outcome:
+        """Claim the job, unless it is somebody else's or needs no work.
+
+        A claim whose answer was lost on the way is sent again and finds itself: that is a claim as well.
+        """
+        job_id, lease_ms = delivery.doorbell.job_id, self.lease_seconds * 1000
+        owner = f"{self.owner}/{delivery.message_id}"  # of no other turn: a batch may have two messages of one job
         seen: Job | Outcome
         if known is not None and known.attempt_count:
             seen = self._unless_taken(known)
         else:
-            try:
-                fresh = lifecycle.claim_to_submit(self.owner, self.services.clock.now_ms(), lease_ms)
-                return _Claim(await asyncio.to_thread(jobs.write, job_id, fresh), announced=True)
-            except StaleWriteError as stale:
-                seen = self._seen(job_id, stale)
+            fresh = lifecycle.claim_to_submit(owner, self.services.clock.now_ms(), lease_ms)
+            claimed = await self._claimed(job_id, owner, fresh, fence=1)
+            if isinstance(claimed, Job):
+                return _Claim(claimed, announced=True)
+            seen = self._seen(job_id, claimed)
         if not isinstance(seen, Job):
             return seen
+        again = lifecycle.claim_to_look(seen, owner, self.services.clock.now_ms(), lease_ms)
+        claimed = await self._claimed(job_id, owner, again, fence=seen.attempt_count + 1)
+        if isinstance(claimed, Job):
+            return _Claim(claimed, announced=False)
+        seen = self._seen(job_id, claimed)
+        return Later(1) if isinstance(seen, Job) else seen
+
+    async def _claimed(self, job_id: str, owner: str, claim: Write, *, fence: int) -> Job | StaleWriteError:
+        """The job after a claim, also if it was this very claim that a repeated request has met."""
         try:
-            again = lifecycle.claim_to_look(seen, self.owner, self.services.clock.now_ms(), lease_ms)
-            return _Claim(await asyncio.to_thread(jobs.write, job_id, again), announced=False)
+            return await asyncio.to_thread(self.services.jobs.write, job_id, claim)
         except StaleWriteError as stale:
-            seen = self._seen(job_id, stale)
-            return Later(1) if isinstance(seen, Job) else seen
+            mine = stale.record.get("owner") == owner and stale.record.get("attempt_count") == fence
+            return job_from_record(stale.record) if mine else stale
 
     def _seen(self, job_id: str, stale: StaleWriteError) -> Job | Outcome:
         """The job as it is if it may be claimed, else what becomes of the message."""

@@ -147,10 +147,16 @@ def test_a_late_success_of_an_earlier_call_finishes_the_job(station: str) -> Non
     assert at.lane.images.objects
 
 
-@pytest.mark.parametrize("verified", [True, False])
-def test_a_second_call_that_was_paid_for_is_counted_once_however_often_it_is_said(verified: bool) -> None:
+def test_a_hint_about_another_call_than_the_one_waited_for_changes_nothing() -> None:
+    for record in (success(), left()):
+        at = desk(record)
+        assert at.tell(hint("p2"), attempt=2) is Result.FOREIGN
+        assert (at.lane.jobs.records[JOB], at.lane.api.polled) == (record, 0)
+
+
+def test_a_second_call_that_was_paid_for_is_counted_once_however_often_it_is_said() -> None:
     at = desk(success())
-    said = [succeeded("p2", "e2"), succeeded("p2", "e3")] if verified else [hint("p2"), hint("p2")]
+    said = [succeeded("p2", "e2"), succeeded("p2", "e3")]
     assert [at.tell(one, attempt=2) for one in said] == [Result.COUNTED, Result.DUPLICATE]
     job = at.job
     assert (job.state, job.reference, job.cost_usd, job.paid_references) == (
