@@ -133,7 +133,7 @@ class World:
     def note(self, owner: str, job: str, write: Write) -> None:
         """Remember a write that somebody made who did not own the job at that moment."""
         record = self.jobs.records[job]
-        if write.name not in NOT_OURS and record.get("owner", owner) != owner:
+        if write.name not in NOT_OURS and record.get("owner", owner).partition("/")[0] != owner:
             self.stale_writes.append(f"{write.name} by {owner}")
 
     def change_visibility(self, seconds_by_receipt: Mapping[str, int]) -> None:

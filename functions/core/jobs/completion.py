@@ -163,6 +163,8 @@ class _Turn:
         if await self._is_foreign():
             return Result.FOREIGN
         try:
+            if not self._notice.verified and not self._is_open_call():
+                return Result.OUTDATED
             if not self._notice.verified and not await self._is_likely():
                 return Result.FOREIGN
             outcome = await self._outcome()
@@ -273,12 +275,10 @@ class _Turn:
     async def _is_likely(self) -> bool:
         """Whether an unsigned hint, which whoever knows one of our URLs can send, may be followed.
 
-        It has to be about the call that the job waits for: by the reference that is known, or by one that the provider
-        lists for the time of the call.
+        It names the call that the job waits for by the reference that is known, or by one that the provider lists for
+        the time of the call.
         """
         job, reference = self._job, self._notice.reference
-        if not self._is_open_call():
-            return False
         if job.stage is Stage.ACCEPTED:
             return True
         skew_ms = CLOCK_SKEW_SECONDS * 1000

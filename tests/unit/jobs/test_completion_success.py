@@ -150,7 +150,7 @@ def test_a_late_success_of_an_earlier_call_finishes_the_job(station: str) -> Non
 def test_a_hint_about_another_call_than_the_one_waited_for_changes_nothing() -> None:
     for record in (success(), left()):
         at = desk(record)
-        assert at.tell(hint("p2"), attempt=2) is Result.FOREIGN
+        assert at.tell(hint("p2"), attempt=2) is Result.OUTDATED
         assert (at.lane.jobs.records[JOB], at.lane.api.polled) == (record, 0)
 
 
