@@ -169,14 +169,14 @@ def test_no_answer_in_time_and_nobody_there_are_failures(
     assert sandbox.settled()["failed_attempts"] == {"timeout": 3, "unreachable": 3}
 
 
-def test_many_are_delivered_at_once_but_over_no_more_than_32_connections(sandbox: Any, receiver: Any) -> None:
+def test_many_are_delivered_at_once_but_over_no_more_than_8_connections(sandbox: Any, receiver: Any) -> None:
     receiver.gate.clear()
     ids = [sandbox.accepted(f"row {number}", webhook=receiver.url)["id"] for number in range(70)]
-    receiver.wait_for(32)
+    receiver.wait_for(8)
     receiver.gate.set()
     assert sandbox.settled()["delivered"] == 70
     assert Counter(request.message["id"] for request in receiver.received) == Counter(ids)
-    assert receiver.most_at_once == 32
+    assert receiver.most_at_once == 8
 
 
 @pytest.mark.parametrize("fields", [{}, {"enable_sync_mode": True}])
