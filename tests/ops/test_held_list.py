@@ -93,11 +93,12 @@ def test_the_record_says_all_that_a_search_in_the_providers_dashboard_needs(run:
 
     (record,) = json.loads(run("held", "list", "--json").stdout)["held"]
 
-    assert record["spec"]["prompt"] == "a mug"
+    assert (record["spec"]["prompt"], record["spec"]["seed"] is not None) == ("a mug", True)
     del record["spec"]
     assert record == {
         "job_id": A,
         "model": "flux-schnell",
+        "provider_model": "wavespeed-ai/flux-schnell",
         "batch_id": "products-aaa",
         "batches": ["products-aaa"],
         "created_at": "2026-11-21T08:33:20.000Z",
