@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-Value = str | int | Decimal | bool | frozenset[str] | Mapping[str, int] | Mapping[str, str]
+Value = str | int | Decimal | bool | frozenset[str] | Mapping[str, int] | Mapping[str, str] | Mapping[str, Decimal]
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,8 @@ class ResultsTable:
         seed = spec_from_json(job.spec).seed
         paid_here = earlier is None and job.batch_id == self._batch_id
         duplicate_of = earlier if earlier is not None else "" if paid_here else job.batch_id
-        cost = _money(job.cost_usd if paid_here or job.cost_usd is None else Decimal(0))
+        paid = job.cost_to(self._batch_id) if earlier is None else Decimal(0)
+        cost = _money(None if job.cost_usd is None else paid)
         made = job.state is State.SUCCESS
         return (
             job.state.value,

@@ -62,7 +62,10 @@ UNKNOWN = 404
 """Status of a poll for a prediction that the provider does not know."""
 
 OPEN_PATIENCE_SECONDS = 3600
-"""How long a call may go on without the provider saying what became of it before the job is held."""
+"""How long a call may go on, or the provider be out of reach, before the model's policy decides or the job is held."""
+
+INSIST_SECONDS = 60
+"""How long a write is tried again that tells what only this worker knows; the next owner then has to find it out."""
 
 _T = TypeVar("_T")
 
@@ -211,7 +214,6 @@ class Attempt:
         fault: Fault | None = None
         while self._fits(pause + ASK_SECONDS):
             await self._services.clock.sleep(pause)
-            pause = min(pause * POLL_GROWTH, POLL_MOST_SECONDS)
             try:
                 answer = await self._asking.read("poll", self._services.api.poll(self._job.reference), ASK_SECONDS)
             except PollError as error:
@@ -222,8 +224,10 @@ class Attempt:
                 fault = None
             if (ended := await self._ended_by(answer)) is not None:
                 return ended
-            if self._services.clock.monotonic() - started + pause > seconds:
+            rest = seconds - (self._services.clock.monotonic() - started)
+            if rest < POLL_FIRST_SECONDS:
                 break
+            pause = min(pause * POLL_GROWTH, POLL_MOST_SECONDS, rest)
         outcome = await self._come_back(fault)
         left = isinstance(outcome, Later) and self._callback_url and fault is None
         return (await self._last_look() if left else None) or outcome
@@ -256,14 +260,14 @@ class Attempt:
     async def _come_back(self, fault: Fault | None) -> Outcome:
         """The provider works on or cannot be asked: leave, and hold in the end. It is never asked to start anew."""
         now_ms = self._services.clock.now_ms()
-        since_ms = self._job.waiting_since
+        since_ms = self._job.unreachable_since if fault else self._job.waiting_since
         if since_ms and now_ms - since_ms > OPEN_PATIENCE_SECONDS * 1000:
             if self._job.payment_unknown:
                 return await self._hold_or_repay()
             return await self._hold(
                 Fault(ErrorClass.TIMEOUT, fault.message if fault else "the provider does not finish")
             )
-        await self._write(lifecycle.leave(self._fence, self._job, now_ms))
+        await self._write(lifecycle.leave(self._fence, self._job, now_ms, unreachable=fault is not None))
         comes_by_itself = self._callback_url and fault is None and self._job.stage is Stage.ACCEPTED
         return Later(self._services.model.patience_seconds if comes_by_itself else LOOK_AGAIN_SECONDS)
 
@@ -374,16 +378,18 @@ class Attempt:
 
     async def _insist(self, name: str, step: Callable[[], Awaitable[_T]]) -> _T:
         """Write what only this worker knows: tried until it is written, the lease is lost or the time is up."""
+        clock = self._services.clock
+        until = clock.monotonic() + min(INSIST_SECONDS, self._services.remaining() - STORE_SECONDS)
         while True:
             try:
                 return await step()
             except StaleWriteError:
                 raise
             except Exception as error:
-                if self._services.remaining() < STORE_SECONDS:
+                if clock.monotonic() > until:
                     raise
                 self._log("write_failed", write=name, error=type(error).__name__)
-                await self._services.clock.sleep(self._services.uniform(0.5, 2.0))
+                await clock.sleep(self._services.uniform(0.5, 2.0))
 
     def _ended(self, outcome: str, error_class: ErrorClass | None) -> Outcome:
         self._log("job_ended", outcome=outcome, error_class=error_class, latency_ms=self._job.latency_ms)

@@ -287,7 +287,8 @@ class _Turn:
         return reference != job.reference and any(one.reference == reference and not one.failed for one in listed)
 
     def _is_known_success(self) -> bool:
-        return self._job.state is State.SUCCESS and (not self._job.reference or self._is_own())
+        made_it = news.made_it(self._job, self._key.attempt, self._notice.reference)
+        return made_it or (self._job.state is State.SUCCESS and self._is_own())
 
     def _is_open_call(self) -> bool:
         """Whether the callback is about the call that the job waits for."""

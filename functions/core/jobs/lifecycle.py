@@ -44,6 +44,7 @@ HELD = "held"
 """What the attribute `held` of a held job says; the index of held jobs has no others."""
 
 _CLAIMED = "reference_claimed"
+_WAITING = ("waiting_since", "unreachable_since")
 _OPEN_ATTEMPT = ("owner", "lease_expires_at")
 _HELD_MARKS = ("held", "held_at")
 _LAST_ERROR = ("error_class", "error_message")
@@ -82,17 +83,23 @@ def revive(job: Job, batch_id: str, now_ms: int) -> Write:
     """A batch wants a picture that failed for a reason which may have passed: fresh tries, paid by that batch.
 
     By the splitter; if the job is still the failed one that was seen. A picture that is paid for and still to be had
-    (`stage` accepted) is not submitted again, and stays with the batch that paid.
+    (`stage` accepted) is not submitted again. What was paid so far stays with the batches that paid it.
     """
-    resumes = job.stage is Stage.ACCEPTED
-    payer = job.batch_id if resumes else batch_id
+    resumes = job.stage is Stage.ACCEPTED and bool(job.cost_usd)
+    spent = {job.batch_id: job.cost_to(job.batch_id)} if job.cost_usd else {}
+    same_cost = Missing("cost_usd") if job.cost_usd is None else equals("cost_usd", job.cost_usd)
     return Write(
         name="revive",
-        when=AllOf((equals("state", State.FAILED), _as_seen(job))),
-        sets={"state": State.PENDING, "batch_id": payer, "updated_at": timestamp(now_ms)},
-        removes=("tries", "idle_claims", "waiting_since", "finished_at", *_LAST_ERROR),
+        when=AllOf((equals("state", State.FAILED), _as_seen(job), same_cost)),
+        sets={
+            "state": State.PENDING,
+            "batch_id": batch_id,
+            "updated_at": timestamp(now_ms),
+            **({"earlier_costs": {**job.earlier_costs, **spent}} if spent else {}),
+        },
+        removes=("tries", "idle_claims", "finished_at", *_WAITING, *_LAST_ERROR),
         # Its price is in the cost since it failed, so it is not added again when it succeeds.
-        joins={"batches": batch_id, **({"paid_references": job.reference} if resumes and job.cost_usd else {})},
+        joins={"batches": batch_id, **({"paid_references": job.reference} if resumes else {})},
     )
 
 
@@ -165,7 +172,7 @@ def announce(fence: int, now_ms: int) -> Write:
             "call_attempt": fence,
             "updated_at": timestamp(now_ms),
         },
-        removes=("idle_claims", "last_response_code", "waiting_since", *_LAST_ERROR),
+        removes=("idle_claims", "last_response_code", *_WAITING, *_LAST_ERROR),
     )
 
 
@@ -206,7 +213,7 @@ def accept(fence: int, *, reference: str, response_code: int, leaving: bool, now
             "updated_at": timestamp(now_ms),
             **left,
         },
-        removes=("idle_claims",) if leaving else ("idle_claims", "waiting_since"),
+        removes=("idle_claims", "unreachable_since") if leaving else ("idle_claims", *_WAITING),
     )
 
 
@@ -232,7 +239,7 @@ def heal(job: Job, attempt: int, *, reference: str, now_ms: int) -> Write:
             "reference": reference,
             "updated_at": timestamp(now_ms),
         },
-        removes=("idle_claims", "waiting_since", *(_HELD_MARKS if held else ())),
+        removes=("idle_claims", *_WAITING, *(_HELD_MARKS if held else ())),
     )
 
 
@@ -245,8 +252,12 @@ def heartbeat(fence: int, now_ms: int, lease_ms: int) -> Write:
     )
 
 
-def leave(fence: int, job: Job, now_ms: int) -> Write:
-    """The owner stops before the outcome is known: the next one may take over at once. By the owner; spends no try."""
+def leave(fence: int, job: Job, now_ms: int, *, unreachable: bool = False) -> Write:
+    """The owner stops before the outcome is known: the next one may take over at once. By the owner; spends no try.
+
+    `unreachable`: the provider could not be asked.
+    """
+    since: dict[str, Value] = {"unreachable_since": job.unreachable_since or now_ms} if unreachable else {}
     return Write(
         name="leave",
         when=_owned(fence),
@@ -254,8 +265,9 @@ def leave(fence: int, job: Job, now_ms: int) -> Write:
             "lease_expires_at": now_ms,
             "waiting_since": job.waiting_since or now_ms,
             "updated_at": timestamp(now_ms),
+            **since,
         },
-        removes=("idle_claims",),
+        removes=("idle_claims",) if unreachable else ("idle_claims", "unreachable_since"),
     )
 
 
@@ -273,7 +285,7 @@ def give_back(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
             "updated_at": timestamp(now_ms),
             **_fault(fault),
         },
-        removes=(*_OPEN_ATTEMPT, "idle_claims", "waiting_since", *_closed_stage(fault)),
+        removes=(*_OPEN_ATTEMPT, "idle_claims", *_WAITING, *_closed_stage(fault)),
     )
 
 
@@ -340,7 +352,7 @@ def finish(
             (equals("state", job.state), _as_seen(job), *(Lacks("paid_references", one) for one in sorted(uncounted)))
         ),
         sets={**_success(picture, image_key, latency_ms, now_ms), "reference": reference},
-        removes=(*_CLOSED, *_HELD_MARKS, "waiting_since"),
+        removes=(*_CLOSED, *_HELD_MARKS, *_WAITING),
         adds={"cost_usd": price_usd * len(uncounted)},
         joins=joins,
     )
@@ -379,7 +391,7 @@ def repay(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
         name="repay",
         when=AllOf((_owned_as_seen(fence, job), equals("stage", Stage.SUBMITTING), Missing("repays"))),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **_fault(fault)},
-        removes=(*_OPEN_ATTEMPT, "stage", "idle_claims", "waiting_since"),
+        removes=(*_OPEN_ATTEMPT, "stage", "idle_claims", *_WAITING),
         adds={"repays": 1},
     )
 
@@ -399,7 +411,7 @@ def look_again(job: Job, *, reference: str, now_ms: int) -> Write:
         name="look_again",
         when=AllOf(when),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **known},
-        removes=("waiting_since", *_HELD_MARKS, *_LAST_ERROR),
+        removes=(*_WAITING, *_HELD_MARKS, *_LAST_ERROR),
     )
 
 
@@ -416,7 +428,7 @@ def disown(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
             **_held(now_ms),
             **_fault(fault),
         },
-        removes=(*_OPEN_ATTEMPT, "idle_claims", "waiting_since", "reference", _CLAIMED),
+        removes=(*_OPEN_ATTEMPT, "idle_claims", *_WAITING, "reference", _CLAIMED),
     )
 
 
@@ -431,7 +443,7 @@ def resubmit(job: Job, *, repays: bool, price_usd: Decimal, now_ms: int) -> Writ
         name="resubmit",
         when=AllOf((equals("state", State.HELD), _as_seen(job))),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms)},
-        removes=("stage", "tries", "waiting_since", _CLAIMED, *_HELD_MARKS, *_LAST_ERROR),
+        removes=("stage", "tries", _CLAIMED, *_WAITING, *_HELD_MARKS, *_LAST_ERROR),
         adds={**({"repays": 1} if repays else {}), **({"cost_usd": price_usd} if paid else {})},
         joins={"paid_references": job.reference} if paid else {},
     )
@@ -448,7 +460,7 @@ def give_up(job: Job, *, cost_usd: Decimal, now_ms: int) -> Write:
             "updated_at": timestamp(now_ms),
             "finished_at": timestamp(now_ms),
         },
-        removes=("stage", "waiting_since", _CLAIMED, *_HELD_MARKS),
+        removes=("stage", _CLAIMED, *_WAITING, *_HELD_MARKS),
         adds={"cost_usd": cost_usd},
         joins={"paid_references": call} if cost_usd else {},
     )

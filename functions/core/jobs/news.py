@@ -39,10 +39,17 @@ def taken(
     raise RuntimeError("the record moved on each time that it was written")
 
 
+def made_it(job: Job, attempt: int, reference: str) -> bool:
+    """Whether the job has its picture from this call. Its record names no reference where the picture was found in
+    storage while the answer to the call was lost."""
+    return job.state is State.SUCCESS and (
+        job.reference == reference or (not job.reference and job.call_attempt == attempt)
+    )
+
+
 def _news(job: Job, attempt: int, reference: str, price_usd: Decimal, now_ms: int) -> Write | None:
     if job.payment_unknown and job.call_attempt == attempt:
         return lifecycle.heal(job, attempt, reference=reference, now_ms=now_ms)
-    is_the_one = reference == job.reference or (job.state is State.SUCCESS and not job.reference)
-    if is_the_one or job.has_counted(reference, attempt):
+    if made_it(job, attempt, reference) or reference == job.reference or job.has_counted(reference, attempt):
         return None
     return lifecycle.count_payment(job, reference, price_usd, now_ms)

@@ -60,9 +60,11 @@ class Picture:
 class Job:
     """One picture to be made, as the jobs table holds it.
 
-    Times are ISO-8601 in UTC, but epoch milliseconds in `lease_expires_at`, `submitting_at` and `waiting_since` (when
-    it was first seen that the outcome of a call is open). `latency_ms` runs from the paid call to the stored picture;
-    `batch_id` is the batch that pays, `batches` all that want the picture.
+    Times are ISO-8601 in UTC, but epoch milliseconds in `lease_expires_at`, `submitting_at`, `waiting_since` (when
+    it was first seen that the outcome of a call is open) and `unreachable_since` (when the provider, for the first time
+    since its last answer, could not be asked about it). `latency_ms` runs from the paid call to the stored picture;
+    `batch_id` is the batch that pays, `batches` all that want the picture, `earlier_costs` by batch what others paid
+    for it before.
 
     A paid call is known by `call_attempt`, the attempt that announced it, and by the provider's `reference` once that
     is known; `reference_claimed` is 1 while only an operator says so. `repays`: calls made although an earlier one may
@@ -87,6 +89,7 @@ class Job:
     submitting_at: int = 0
     call_attempt: int = 0
     waiting_since: int = 0
+    unreachable_since: int = 0
     reference: str = ""
     reference_claimed: int = 0
     repays: int = 0
@@ -97,6 +100,7 @@ class Job:
     error_class: ErrorClass | None = None
     error_message: str = ""
     cost_usd: Decimal | None = None
+    earlier_costs: Mapping[str, Decimal] = field(default_factory=dict)
     image_key: str = ""
     width: int | None = None
     height: int | None = None
@@ -113,6 +117,13 @@ class Job:
     def has_counted(self, reference: str, attempt: int) -> bool:
         """Whether the price of a call is in `cost_usd`: of this reference, announced by this attempt."""
         return not self.paid_references.isdisjoint({reference, call_mark(attempt)})
+
+    def cost_to(self, batch_id: str) -> Decimal:
+        """What a batch has paid for the job, in dollars."""
+        earlier = self.earlier_costs.get(batch_id, Decimal(0))
+        if batch_id != self.batch_id or self.cost_usd is None:
+            return earlier
+        return earlier + self.cost_usd - sum(self.earlier_costs.values())
 
     def asked_for(self) -> PictureSpec:
         """The picture as the provider is asked for it: a job without a seed has the one that its id gives."""
@@ -132,6 +143,7 @@ _INTEGERS = (
     "submitting_at",
     "call_attempt",
     "waiting_since",
+    "unreachable_since",
     "reference_claimed",
     "repays",
     "last_response_code",
@@ -164,6 +176,7 @@ def job_from_record(record: Mapping[str, Any]) -> Job:
         tries={name: int(count) for name, count in record.get("tries", {}).items()},
         error_class=ErrorClass(record["error_class"]) if "error_class" in record else None,
         cost_usd=Decimal(record["cost_usd"]) if "cost_usd" in record else None,
+        earlier_costs={batch: Decimal(usd) for batch, usd in record.get("earlier_costs", {}).items()},
         **plain,
     )
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from functions.core.catalog import Model
 from functions.core.errors import ErrorClass, Fault, StorageError
 from functions.core.jobs import lifecycle
 from functions.core.jobs.attempt import LOOK_AGAIN_SECONDS, OPEN_PATIENCE_SECONDS
 from functions.core.jobs.reconcile import ANSWERED_SETTLES_SECONDS, PATIENCE_SECONDS
 from functions.core.jobs.records import Stage, State
 from functions.core.jobs.retry import MAX_TRIES
-from functions.core.ports import Ambiguous, Prediction
+from functions.core.ports import Ambiguous, Prediction, Working
 from tests.fakes.lane import (
     ERROR_500,
     JOB,
@@ -92,6 +93,33 @@ def test_a_listing_that_cannot_be_read_decides_nothing_for_an_hour_then_holds() 
     assert run(seconds()) > OPEN_PATIENCE_SECONDS
     assert lane.job().state is State.HELD
     assert len(lane.api.submitted) == 1
+
+
+@pytest.mark.parametrize("model", [MODEL, REPAY_MODEL])
+def test_after_a_long_pause_one_listing_that_cannot_be_read_decides_nothing(model: Model) -> None:
+    lane = Lane(model=model, api=ScriptedApi(submits=[NO_ANSWER], listing=[STRANGER]))
+
+    async def paused() -> set[str]:
+        await lane.deliver()
+        await lane.clock.sleep(2 * OPEN_PATIENCE_SECONDS)
+        lane.api.listing = UNREADABLE
+        return await lane.deliver()
+
+    assert run(paused()) == {JOB}
+    assert (lane.job().payment_unknown, len(lane.api.submitted)) == (True, 1)
+
+
+def test_a_provider_that_answers_now_and_then_is_not_out_of_reach() -> None:
+    lane = Lane()
+
+    async def now_and_then() -> None:
+        for answer, hours in ((UNREADABLE, 0.6), (Working(), 0.6), (UNREADABLE, 0)):
+            lane.api.polls = [answer] * 1000
+            await lane.deliver()
+            await lane.clock.sleep(hours * OPEN_PATIENCE_SECONDS)
+
+    run(now_and_then())
+    assert lane.job().state is State.RUNNING
 
 
 @pytest.mark.parametrize("code", [502, 503, 504, 524])

@@ -10,7 +10,7 @@ import pytest
 
 from functions.core.catalog import Model
 from functions.core.jobs import lifecycle
-from functions.core.jobs.attempt import LOOK_AGAIN_SECONDS
+from functions.core.jobs.attempt import INSIST_SECONDS, LOOK_AGAIN_SECONDS
 from functions.core.jobs.records import Stage, State
 from functions.core.jobs.retry import MAX_TRIES
 from functions.core.ports import Completed, Output
@@ -122,6 +122,17 @@ def test_what_only_this_worker_knows_is_written_down_when_aws_has_failed_too(
     run(lane.deliver())
     assert "p0" in {lane.job().reference, *lane.job().paid_references}
     assert lane.log.of("write_failed")
+
+
+def test_a_table_that_cannot_be_written_is_insisted_on_for_a_minute_and_not_until_the_invocation_ends() -> None:
+    lane = RacedLane(jobs=RacedJobs(accept=1000))
+
+    async def seconds() -> float:
+        await lane.deliver()
+        return lane.clock.monotonic()
+
+    assert INSIST_SECONDS < run(seconds()) < INSIST_SECONDS + 5
+    assert lane.job().payment_unknown
 
 
 def test_a_whole_answer_after_the_lease_was_lost_is_left_to_the_new_owner() -> None:

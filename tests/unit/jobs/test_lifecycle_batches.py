@@ -45,9 +45,35 @@ def test_a_revived_job_is_paid_by_the_batch_that_revived_it_and_has_all_its_trie
     assert (job.tries, job.error_class, job.attempt_count) == ({}, None, 1)
 
 
-def test_a_picture_that_was_paid_for_before_it_failed_stays_with_the_batch_that_paid() -> None:
-    job = seen(apply(lifecycle.revive(seen(failed_paid()), "b", 3), failed_paid()))
-    assert (job.batch_id, job.batches, job.stage) == ("a", frozenset({"a", "b"}), Stage.ACCEPTED)
+def revived(record: Record, batch_id: str) -> Record:
+    return apply(lifecycle.revive(seen(record), batch_id, 3), record)
+
+
+def test_what_was_paid_before_a_job_failed_stays_with_the_batch_that_paid() -> None:
+    job = seen(revived(failed_paid(), "b"))
+    assert (job.batch_id, job.batches, job.stage) == ("b", frozenset({"a", "b"}), Stage.ACCEPTED)
+    assert [job.cost_to(batch_id) for batch_id in "abc"] == [PRICE, 0, 0]
+
+
+def test_each_batch_pays_for_the_calls_that_were_made_for_it() -> None:
+    record = revived(failed_paid(), "b")
+    record = taken_over(record, now_ms=4)
+    refused = Fault(ErrorClass.CAPACITY, "the task failed")  # what p1 had to give is gone, so another call is made
+    record = apply(lifecycle.give_back(2, seen(record), refused, 5), record)
+    record = apply(lifecycle.announce(3, 7), taken_over(record, now_ms=6))
+    record = apply(lifecycle.accept(3, reference="p2", response_code=200, leaving=False, now_ms=8), record)
+    record = apply(lifecycle.fail(3, seen(record), BROKEN, price_usd=PRICE, now_ms=9), record)
+    job = seen(revived(record, "c"))
+    assert job.cost_usd == 2 * PRICE
+    assert [job.cost_to(batch_id) for batch_id in "abc"] == [PRICE, PRICE, 0]
+
+
+def test_a_payment_that_is_learnt_of_meanwhile_is_not_laid_at_the_next_batchs_door() -> None:
+    late = apply(lifecycle.count_payment(seen(failed()), "p7", PRICE, 2), failed())
+    with pytest.raises(StaleWriteError):
+        apply(lifecycle.revive(seen(failed()), "b", 3), late)
+    job = seen(revived(late, "b"))
+    assert [job.cost_to(batch_id) for batch_id in "ab"] == [PRICE, 0]
 
 
 def test_a_revived_job_has_the_whole_patience_again() -> None:

@@ -95,11 +95,17 @@ def test_of_a_second_call_that_finished_the_job_there_is_nothing_to_write() -> N
     assert lane.jobs.written == ["create"]
 
 
-def test_of_a_picture_without_a_reference_any_call_may_be_the_one_that_was_counted() -> None:
+def test_of_a_picture_without_a_reference_the_call_that_was_open_is_the_one_that_was_counted() -> None:
     record = apply(succeed(1, seen(announced())), announced())
     lane = lane_with(record)
     assert tell(lane, 1, "p1").cost_usd == PRICE
     assert lane.jobs.written == ["create"]
+
+
+def test_beside_a_picture_without_a_reference_another_call_is_one_more_payment() -> None:
+    record = apply(succeed(2, seen(announced_again())), announced_again())
+    job = tell(lane_with(record), 1, "p1")
+    assert (job.cost_usd, job.paid_references) == (2 * PRICE, frozenset({"p1"}))
 
 
 def test_it_goes_by_the_record_as_it_is_and_not_as_it_was_seen() -> None:
