@@ -10,11 +10,13 @@ What paid ÷ unique must be, and why:
   Where a call loses both its answer and its callback, there is only polling for it.
 - With polling alone and `on_ambiguous = "hold"` it is 1.000 too, whatever share of the answers is lost: a call whose
   answer is lost is made again only when the listing shows no prediction that nobody owns, after the time within which
-  the provider lists what it has taken (10 s after an error of its own; else once more the time-out of the call). All
-  that may have been taken is held for a person: the share of lost answers is about the share of jobs that are held.
-  A provider that lists later than that is the one way to a second payment.
+  the provider lists what it has taken (`reconcile.ANSWERED_SETTLES_SECONDS`; where it gave no answer of its own, the
+  time-out of the call later), and before the listing forgets. All that may have been taken is held for a person: the
+  share of lost answers is about the share of jobs that are held. A provider that lists later than that is the one way
+  to a second payment.
 - With polling and `on_ambiguous = "repay"` it is at most 1 + the share of calls that were taken and whose answers were
-  lost: each is repaid once, and a second loss of the same job is held. At 2 % lost answers: 1.020.
+  lost, by the provider or with a killed worker: each is repaid once, and a second loss of the same job is held. At
+  2 % lost answers: 1.020.
 
 The stack keeps its rules and its code; its time is scaled (`stack.SCALE`), which the output says.
 """
@@ -22,6 +24,7 @@ The stack keeps its rules and its code; its time is scaled (`stack.SCALE`), whic
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import tempfile
@@ -30,10 +33,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.report import save, say
+from bench.report import say
 from tests.chaos.crashes import crash_points
+from tests.chaos.forgotten import forgotten_calls
 from tests.chaos.frozen import frozen_workers
-from tests.chaos.report import show_table, to_json
+from tests.chaos.report import save, show_table
 from tests.chaos.runs import Outcome
 from tests.chaos.scenarios import Plan, Scenario, callbacks, doubled, errors, faults, outage, polling
 from tests.chaos.stack import ChaosStack, time_is_scaled
@@ -45,6 +49,7 @@ SCENARIOS: dict[str, Scenario] = {
     "errors": errors,
     "outage": outage,
     "crashes": crash_points,
+    "forgotten": forgotten_calls,
     "frozen": frozen_workers,
     "doubled": doubled,
 }
@@ -71,18 +76,17 @@ def main() -> int:
     seconds = time.monotonic() - began
     show_table(outcomes)
     say(f"Time is scaled: {'; '.join(time_is_scaled())}.")
-    figures = {
-        "seed": plan.seed,
-        "seconds": round(seconds),
-        "time_is_scaled": time_is_scaled(),
-        "runs": [to_json(outcome) for outcome in outcomes],
-    }
-    save(options.output, figures)
+    save(options.output, _command(), {"seed": plan.seed, "time_is_scaled": time_is_scaled()}, outcomes)
     broken = _broken(outcomes)
     for line in broken:
         say(f"BROKEN: {line}")
     say(f"{len(broken) or 'No'} invariants are broken. It took {seconds / 60:.1f} minutes.")
     return int(bool(broken))
+
+
+def _command() -> str:
+    arguments = shlex.join(sys.argv[1:])
+    return f"make chaos ARGS={shlex.quote(arguments)}" if arguments else "make chaos"
 
 
 def _broken(outcomes: Sequence[Outcome]) -> list[str]:

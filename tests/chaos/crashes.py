@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
+from functions.core.catalog import Mode
 from tests.chaos.judge import Verdict, judge, together
+from tests.chaos.lanes import LANES
 from tests.chaos.runs import (
     LATENCY,
     Live,
@@ -32,10 +34,9 @@ from tests.chaos.runs import (
 from tests.chaos.scenarios import Plan
 from tests.chaos.stack import ChaosStack
 
-MODES = (("callback", "callback-inline"), ("poll", "poll-repay"), ("sync", "sync-repay"))
+MODES = [[name for name, lane in LANES.items() if lane.mode is mode] for mode in Mode]
 """Lanes whose workers make the same writes: each write is gone through on one of them."""
 
-LANES = tuple(lane for lanes in MODES for lane in lanes)
 SHARED = ("splitter", "tracker", "reporter", "completion")
 
 POINTS_PER_BATCH = 2
@@ -168,7 +169,6 @@ def _outcome(crash: _Crash, verdict: Verdict) -> Outcome:
             "part": point.part,
             "point": point.name,
             "with_faults": crash.kind == "bad",
-            "batch": sent.batch_id,
             "fired": fired,
             "paid_per_unique": round(verdict.paid_per_unique, 4),
             "repays": verdict.repays,

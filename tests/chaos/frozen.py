@@ -15,14 +15,14 @@ from typing import Any
 from functions.adapters.attribute_values import from_item
 from tests.chaos.runs import Hook, Live, Outcome, Run, carry_out
 from tests.chaos.scenarios import Plan
-from tests.chaos.stack import LEASE_SECONDS, ChaosStack
+from tests.chaos.stack import LEASE_SECONDS, ChaosStack, Fired
 from tests.e2e.processes import is_stopped, signalled
 
 LONG_LEASE_SECONDS = 20
 ROWS = 3
-_WAIT_SECONDS = 30.0
+_WAIT_SECONDS = 60.0
 _AWAKE_SECONDS = 1.5
-"""A withdrawn job is submitted no sooner than two seconds later."""
+"""How long a worker that wakes up is watched: a withdrawn job is submitted no sooner than two seconds later."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def frozen_workers(stack: ChaosStack, plan: Plan) -> list[Outcome]:
         return carry_out(stack, run)
     finally:
         for freeze in FREEZES:
+            stack.disarm(armed[freeze])
             stack.set_environment(f"worker-{freeze.lane}")
 
 
@@ -69,17 +70,15 @@ def _stop(freeze: Freeze, armed: str) -> Hook:
     """See one worker stop, and let it go on after its time."""
 
     def hook(live: Live) -> None:
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while (fired := live.stack.fired(armed)) is None or not is_stopped(fired.pid):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"no worker of {freeze.lane} has stopped")
-            time.sleep(0.02)
+        fired = live.stack.pipeline.wait_for(
+            lambda: _stopped(live.stack, armed), lambda: f"a worker of {freeze.lane} to stop", _WAIT_SECONDS
+        )
         (job_id,) = fired.jobs
-        time.sleep(max(0.0, fired.at + freeze.seconds - time.time()))
+        time.sleep(max(0.0, fired.at + freeze.seconds - time.time()))  # for so long it is to be stopped
         taken_over = _record(live, job_id)["attempt_count"] > 1
         before = live.stack.pipeline.charges()[job_id]
         signalled(fired.pid, signal.SIGCONT)
-        time.sleep(_AWAKE_SECONDS)
+        time.sleep(_AWAKE_SECONDS)  # a payment is what must not happen, so there is nothing to wait for
         after, record = live.stack.pipeline.charges()[job_id], _record(live, job_id)
         live.notes[freeze.lane] = {
             "stopped_seconds": freeze.seconds,
@@ -94,6 +93,11 @@ def _stop(freeze: Freeze, armed: str) -> Hook:
             live.troubles.append(f"the job of {freeze.lane} was{'' if taken_over else ' not'} taken over meanwhile")
 
     return hook
+
+
+def _stopped(stack: ChaosStack, armed: str) -> Fired | None:
+    fired = stack.fired(armed)
+    return fired if fired is not None and is_stopped(fired.pid) else None
 
 
 def _record(live: Live, job_id: str) -> dict[str, Any]:

@@ -57,10 +57,11 @@ class Verdict:
     """The figures of one batch.
 
     unique: jobs that were paid for at all, so that a job that failed unpaid hides no double payment of another. paid:
-    charges that were not given back. double: jobs with more than one of those. lost_rows: rows without a line, or
-    without an end in it. broken: pictures that count as made and are not whole, or not the ones that results.csv names.
-    wrong_counters: counters of the batch that are not what the raw tables say. unknown_usd: charged, and in no record.
-    lost_answers: calls that were taken and whose answer the provider lost. problems: all else that does not fit.
+    charges that were not given back. double: jobs with more than one of those; unexplained: those of them whose repays
+    are fewer than their further payments. lost_rows: rows without a line, or without an end in it. broken: pictures
+    that count as made and are not whole, or not the ones that results.csv names. wrong_counters: counters of the batch
+    that are not what the raw tables say. unknown_usd: charged, and in no record. lost_answers: calls that were taken
+    and whose answer the provider lost. problems: all else that does not fit.
     """
 
     rows: int
@@ -68,6 +69,7 @@ class Verdict:
     unique: int
     paid: int
     double: tuple[str, ...]
+    unexplained: tuple[str, ...]
     lost_rows: int
     succeeded: int
     failed: int
@@ -85,6 +87,11 @@ class Verdict:
         """1.0 if no picture was paid for twice."""
         return self.paid / self.unique if self.unique else 1.0
 
+    @property
+    def failure_rate(self) -> float:
+        """The share of the jobs that failed."""
+        return self.failed / self.jobs if self.jobs else 0.0
+
 
 def judge(seen: Evidence) -> Verdict:
     """Work out the figures."""
@@ -92,6 +99,7 @@ def judge(seen: Evidence) -> Verdict:
     paid = Counter(charge.job_id for charge in seen.charges if not charge.refunded)
     charged = sum((charge.usd for charge in seen.charges if not charge.refunded), Decimal(0))
     known = sum((Decimal(job.get("cost_usd", 0)) for job in seen.jobs), Decimal(0))
+    repays = {job["job_id"]: int(job.get("repays", 0)) for job in seen.jobs}
     failed = [job for job in seen.jobs if job["state"] == "failed"]
     return Verdict(
         rows=len(seen.prompts),
@@ -99,11 +107,12 @@ def judge(seen: Evidence) -> Verdict:
         unique=len(paid),
         paid=paid.total(),
         double=tuple(sorted(job_id for job_id, count in paid.items() if count > 1)),
+        unexplained=tuple(sorted(job_id for job_id, count in paid.items() if count > 1 + repays[job_id])),
         lost_rows=_lost_rows(seen),
         succeeded=states["success"],
         failed=states["failed"],
         held=states["held"],
-        repays=sum(int(job.get("repays", 0)) for job in seen.jobs),
+        repays=sum(repays.values()),
         lost_answers=sum(not charge.answered for charge in seen.charges),
         broken=sum(_is_broken(job, seen) for job in seen.jobs if job["state"] == "success"),
         wrong_counters=tuple(_wrong_counters(seen, states)),
@@ -138,6 +147,7 @@ def _wrong_counters(seen: Evidence, states: Counter[str]) -> Iterator[str]:
         "held": states["held"],
         "succeeded": states["success"],
         "failed": states["failed"],
+        "repaid": sum(int(job.get("repays", 0)) for job in ours),
         "cost_usd": sum((Decimal(job.get("cost_usd", 0)) for job in ours), Decimal(0)),
         "rows": len(seen.prompts),
         "requested": len(seen.prompts),
@@ -166,7 +176,20 @@ def _problems(seen: Evidence, paid: Counter[str]) -> Iterator[str]:
             yield f"{name} failed and left no dead letter"
         if state != "success" and any(job["job_id"] in key for key in seen.pictures):
             yield f"{name} has a picture in the bucket and is {state}"
+    yield from _wrong_costs(seen)
     yield from _late_calls(seen)
+
+
+def _wrong_costs(seen: Evidence) -> Iterator[str]:
+    """Charges that a job's record does not know, and does not have to: of a call that is held or was repaid."""
+    for job in seen.jobs:
+        charges = [one.usd for one in seen.charges if one.job_id == job["job_id"] and not one.refunded]
+        unknown = sum(charges, Decimal(0)) - Decimal(job.get("cost_usd", 0))
+        doubtful = int(job.get("repays", 0)) + (job["state"] == "held")
+        if unknown < 0:
+            yield f"{job['job_id'][:12]} costs ${-unknown} that were never charged"
+        if unknown > doubtful * max(charges, default=Decimal(0)):
+            yield f"{job['job_id'][:12]} was charged ${unknown} that are in no record"
 
 
 def _late_calls(seen: Evidence) -> Iterator[str]:
@@ -188,6 +211,7 @@ def together(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict(
         **{name: sum(getattr(verdict, name) for verdict in verdicts) for name in (*numbers, "broken")},
         double=tuple(job_id for verdict in verdicts for job_id in verdict.double),
+        unexplained=tuple(job_id for verdict in verdicts for job_id in verdict.unexplained),
         wrong_counters=tuple(what for verdict in verdicts for what in verdict.wrong_counters),
         unknown_usd=sum((verdict.unknown_usd for verdict in verdicts), Decimal(0)),
         failures=dict(failures),

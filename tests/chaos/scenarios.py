@@ -6,7 +6,7 @@ Rates of faults are per submit, poll, task or picture, as the sandbox draws them
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tests.chaos.hooks import behave_later, double_the_stream, kill_at_random, ring_again
@@ -39,7 +39,7 @@ STORM_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for: `scale` of 1 is the published size."""
+    """What was asked for. `rows`: of the largest run; `quick`: a shorter outage too."""
 
     seed: int
     rows: int
@@ -60,7 +60,7 @@ def faults(stack: ChaosStack, plan: Plan) -> list[Outcome]:
         hooks=[kill_at_random(plan.seed, every_seconds=6, most=10)],
     )
     (outcome,) = carry_out(stack, run)
-    failed = outcome.verdict.failed / outcome.verdict.rows
+    failed = outcome.verdict.failure_rate
     if failed < MOST_FAILED:
         return [outcome]
     return [replace(outcome, broken=(*outcome.broken, f"{failed:.1%} of the jobs failed"))]
@@ -68,30 +68,29 @@ def faults(stack: ChaosStack, plan: Plan) -> list[Outcome]:
 
 def polling(stack: ChaosStack, plan: Plan) -> list[Outcome]:
     """2 % lost answers without callbacks, kills: held, or repaid."""
-    run = Run(
-        name="polling",
-        about="2 % lost answers, kills",
-        lanes={"poll": plan.some(500), "poll-repay": plan.some(500)},
-        behaviour={"faults": LOST_ANSWERS, "seed": plan.seed},
-        hooks=[kill_at_random(plan.seed + 1, every_seconds=7, most=6)],
-    )
-    return carry_out(stack, run)
+    return carry_out(stack, _lost_answers(plan, "polling", "2 % lost answers, kills", ("poll", "poll-repay"), {}))
 
 
 def callbacks(stack: ChaosStack, plan: Plan) -> list[Outcome]:
     """The same with callbacks, some of which are lost, late, doubled or forged."""
-    run = Run(
-        name="callbacks",
-        about="2 % lost answers; callbacks: 2 % lost, 5 % late, 10 % doubled, 10 % forged; kills",
-        lanes={"callback": plan.some(500), "callback-inline": plan.some(500)},
+    about = "2 % lost answers; callbacks: 2 % lost, 5 % late, 10 % doubled, 10 % forged; kills"
+    run = _lost_answers(plan, "callbacks", about, ("callback", "callback-inline"), LOST_CALLBACKS)
+    return carry_out(stack, run)
+
+
+def _lost_answers(plan: Plan, name: str, about: str, lanes: Sequence[str], faults: Mapping[str, float]) -> Run:
+    """Lost answers and other faults on these lanes while processes are killed."""
+    return Run(
+        name=name,
+        about=about,
+        lanes=dict.fromkeys(lanes, plan.some(500)),
         behaviour={
-            "faults": {**LOST_ANSWERS, **LOST_CALLBACKS},
+            "faults": {**LOST_ANSWERS, **faults},
             "callback_late_seconds": LATE_SECONDS,
             "seed": plan.seed,
         },
-        hooks=[kill_at_random(plan.seed + 2, every_seconds=7, most=6)],
+        hooks=[kill_at_random(plan.seed + 1, every_seconds=7, most=6)],
     )
-    return carry_out(stack, run)
 
 
 def errors(stack: ChaosStack, plan: Plan) -> list[Outcome]:

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.lambdas import Function, functions
+from functions.core.catalog import load_catalog
 from ops import packaging
 from ops.local.embedded import embedded_aws
 from ops.local.instance import LocalInstance
 from ops.local.sandbox import sandbox
 from tests.chaos.injected.points import armed_name
+from tests.chaos.lanes import PATIENCE_SECONDS, TIMEOUT_SECONDS, catalog
 from tests.e2e.pipeline import Pipeline
 from tests.e2e.processes import processes_of
 
@@ -39,10 +41,10 @@ SCALE = {
     "functions.core.batches.watch:SILENCE_SECONDS": 8,
     "functions.core.batches.reporting:RECOUNT_SECONDS": 12,
 }
-"""Constants that are minutes where it is deployed: when a call that was answered with an error is listed if it
-was taken (10 s), how long a lost answer is looked for (180 s), by how much the provider's clock may differ (60 s), when
-an open call is looked at again (10 s), after how long without a sign somebody looks after a job or a batch (180 s), and
-for how long a recount has its batch to itself (660 s)."""
+"""Constants that are up to minutes where it is deployed: when a call that was answered with an error is listed if it
+was taken, how long a lost answer is looked for, by how much the provider's clock may differ, when an open call is
+looked at again, after how long without a sign somebody looks after a job or a batch, and for how long a recount has its
+batch to itself."""
 
 TICK_SECONDS = 3
 """How often the harness sends the tick that a rule sends every minute."""
@@ -52,7 +54,7 @@ Step = Callable[[str], AbstractContextManager[object]]
 
 def time_is_scaled() -> list[str]:
     """What is shorter than where it is deployed, in words: the value here, and the deployed one."""
-    constants = {}
+    constants, deployed = {}, load_catalog().enabled_models[0]
     for place, value in SCALE.items():
         module, _, name = place.partition(":")
         constants[name] = f"{name} {value} s ({getattr(importlib.import_module(module), name)})"
@@ -60,8 +62,8 @@ def time_is_scaled() -> list[str]:
         f"lease {LEASE_SECONDS} s (120)",
         f"visibility of the queues {VISIBILITY_SECONDS} s (720 to 3600)",
         f"tick every {TICK_SECONDS} s (60)",
-        "timeout_seconds 4 s (60)",
-        "patience_seconds 8 s (180)",
+        f"timeout_seconds {TIMEOUT_SECONDS} s ({deployed.timeout_seconds})",
+        f"patience_seconds {PATIENCE_SECONDS} s ({deployed.patience_seconds})",
         *constants.values(),
     ]
 
@@ -179,7 +181,7 @@ class ChaosStack:
 
 def make_package(package: Path) -> None:
     """A copy of the package that is deployed, with the catalog and the crash points of this folder."""
-    packaging.variant(package, (HERE / "catalog.toml").read_text())
+    packaging.variant(package, catalog())
     shutil.copytree(HERE / "injected", package / "chaos", ignore=shutil.ignore_patterns("__pycache__"))
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from functions.core.catalog import Mode, OnAmbiguous, parse_catalog
 from ops import packaging
-from tests.chaos.crashes import LANES, Point, shared_out, spread
+from tests.chaos.crashes import Point, shared_out, spread
 from tests.chaos.injected.points import Points, armed_name
+from tests.chaos.lanes import LANES, PATIENCE_SECONDS, TIMEOUT_SECONDS, Lane, catalog
 
 FUNCTIONS = packaging.ROOT / "functions"
 HERE = Path(__file__).parent
@@ -107,8 +108,13 @@ def test_the_functions_know_of_no_crash_point() -> None:
 
 
 def test_the_catalog_has_every_mode_and_every_policy() -> None:
-    catalog = parse_catalog((HERE / "catalog.toml").read_text())
+    models = parse_catalog(catalog()).models
 
-    assert tuple(sorted(catalog.models)) == tuple(sorted(LANES))
-    assert {model.mode for model in catalog.models.values()} == set(Mode)
-    assert {model.on_ambiguous for model in catalog.models.values()} == set(OnAmbiguous)
+    assert {
+        name: Lane(model.mode, model.on_ambiguous, int(model.inline_seconds)) for name, model in models.items()
+    } == LANES
+    assert {(model.timeout_seconds, model.patience_seconds) for model in models.values()} == {
+        (TIMEOUT_SECONDS, PATIENCE_SECONDS)
+    }
+    assert {lane.mode for lane in LANES.values()} == set(Mode)
+    assert {lane.on_ambiguous for lane in LANES.values()} == set(OnAmbiguous)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from functions.core.batches.records import Batch, BatchState, Source
-from tests.chaos.judge import Charge, Evidence, judge, together
+from tests.chaos.judge import Charge, Evidence, Verdict, judge, together
 from tests.chaos.runs import broken_invariants
 
 PRICE = Decimal("0.003")
@@ -108,12 +108,50 @@ def test_a_charge_that_was_given_back_is_no_payment(fine: Evidence) -> None:
     assert (verdict.paid_per_unique, verdict.unknown_usd) == (1.0, Decimal(0))
 
 
-def test_a_second_payment_by_policy_is_allowed_once_for_each_repay_and_only_there(fine: Evidence) -> None:
-    jobs = [*fine.jobs[:2], job(JOBS[2], repays=Decimal(1))]
-    verdict = judge(replace(fine, jobs=jobs, charges=[*fine.charges, charge(JOBS[2])]))
+def repaid(fine: Evidence, *charges: Charge, **changes: Any) -> Verdict:
+    """The verdict where the last job was repaid once, with these charges beside the first of each job."""
+    jobs = [*fine.jobs[:2], job(JOBS[2], repays=Decimal(1), **changes)]
+    return judge(replace(fine, jobs=jobs, batch=batch(repaid=1), charges=[*fine.charges, *charges]))
 
-    assert broken_invariants("poll-repay", verdict) == []
-    assert broken_invariants("poll", verdict)
+
+def test_a_second_payment_by_policy_is_allowed_where_the_policy_is_to_repay(fine: Evidence) -> None:
+    """On a lane that holds, the repay itself is wrong too, even if it cost nothing."""
+    second = repaid(fine, charge(JOBS[2]))
+
+    assert (second.double, second.unexplained) == ((JOBS[2],), ())
+    assert broken_invariants("poll-repay", second) == []
+    assert any("paid for twice" in what for what in broken_invariants("poll", second))
+    assert broken_invariants("poll", repaid(fine)) == ["1 repays, and the policy is to hold"]
+
+
+def test_the_repay_of_one_job_explains_no_payment_of_another(fine: Evidence) -> None:
+    verdict = repaid(fine, charge(JOBS[0]))
+
+    assert verdict.unexplained == (JOBS[0],)
+    assert any(f"paid for twice: {JOBS[0]}" in what for what in broken_invariants("poll-repay", verdict))
+
+
+def test_one_repay_explains_one_payment(fine: Evidence) -> None:
+    verdict = repaid(fine, charge(JOBS[2]), charge(JOBS[2]))
+
+    assert verdict.unexplained == (JOBS[2],)
+    assert any("paid for twice" in what for what in broken_invariants("poll-repay", verdict))
+
+
+def test_a_charge_that_one_job_misses_is_not_made_up_for_by_another(fine: Evidence) -> None:
+    """By their sums the two jobs cost what was charged."""
+    jobs = [job(JOBS[0], cost_usd=Decimal(0)), job(JOBS[1], cost_usd=2 * PRICE), fine.jobs[2]]
+    verdict = judge(replace(fine, jobs=jobs))
+
+    assert verdict.unknown_usd == 0
+    assert any(JOBS[0][:12] in what and "in no record" in what for what in verdict.problems)
+    assert any(JOBS[1][:12] in what and "never charged" in what for what in verdict.problems)
+
+
+def test_what_a_held_job_was_charged_need_not_be_in_its_record(fine: Evidence) -> None:
+    jobs = [*fine.jobs[:2], job(JOBS[2], state="held", cost_usd=Decimal(0))]
+
+    assert not any("in no record" in what for what in judge(replace(fine, jobs=jobs)).problems)
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
@@ -138,7 +176,15 @@ def test_a_row_without_an_end_is_lost(fine: Evidence) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"succeeded": 2}, {"failed": 1}, {"pending": 1}, {"cost_usd": PRICE}, {"jobs": 4}, {"duplicates_prevented": 1}],
+    [
+        {"succeeded": 2},
+        {"failed": 1},
+        {"pending": 1},
+        {"cost_usd": PRICE},
+        {"jobs": 4},
+        {"duplicates_prevented": 1},
+        {"repaid": 1},
+    ],
 )
 def test_a_counter_that_is_not_what_the_tables_say_is_named(fine: Evidence, change: dict[str, Any]) -> None:
     verdict = judge(replace(fine, batch=batch(**change)))
@@ -197,4 +243,4 @@ def test_a_call_that_left_long_after_its_announcement_is_a_problem(fine: Evidenc
 def test_several_batches_are_judged_as_one_by_their_sums(fine: Evidence) -> None:
     both = together([judge(fine), judge(replace(fine, charges=[*fine.charges, charge(JOBS[1])]))])
 
-    assert (both.rows, both.unique, both.paid, both.double) == (6, 6, 7, (JOBS[1],))
+    assert (both.rows, both.unique, both.paid, both.double, both.unexplained) == (6, 6, 7, (JOBS[1],), (JOBS[1],))

@@ -13,7 +13,7 @@ from tests.fakes.virtual_time import START_MS
 
 
 class MemoryBatches:
-    """The batches table. Implements `functions.core.batches.BatchStore`."""
+    """The batches table. Implements `functions.core.batches.records.BatchStore`."""
 
     def __init__(self) -> None:
         self.records: dict[str, dict[str, Any]] = {}

@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote_plus
 
 from functions.core.batches.chunking import JOBS_OF_A_PART, Chunker
-from functions.core.batches.counting import Change
 from functions.core.batches.intake import Splitter
 from functions.core.batches.records import COUNTERS, Batch
 from functions.core.batches.reporting import Reporter
@@ -29,11 +28,12 @@ from functions.core.errors import ErrorClass, Fault
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, Picture, State, job_from_record
 from functions.core.keys import batch_id_for, image_key, results_key
-from functions.core.messages import Tick, dump, parse_doorbell, parse_intake, parse_report
-from functions.core.writes import Write
+from functions.core.messages import Close, Tick, dump, parse_doorbell, parse_intake, parse_report
 from tests.fakes.batches import ManualClock, MemoryBatches, MemoryUpload
 from tests.fakes.lane import Lines
-from tests.fakes.stores import MemoryJobs, MemoryObjects, MemoryQueue
+from tests.fakes.stores import MemoryObjects, MemoryQueue, StreamedJobs
+
+T = TypeVar("T")
 
 CATALOG = """
 [accounts.wavespeed]
@@ -55,6 +55,9 @@ max_side = 1536
 formats = ["jpeg", "png", "webp"]
 parameters = ["width", "height", "seed", "format"]
 """
+FILE = "sku,prompt,variants\n1,cat,\n2,dog,2\n3,cat,\n4,,\n5,bird,\n6,cat,\n7,fish,\n"
+"""Seven rows that ask for seven pictures: five different ones. Rows 3 and 6 repeat row 1, and row 4 has no prompt."""
+
 MODEL = "flux-schnell"
 PRICE = Decimal("0.003")
 LEASE_MS = 120_000
@@ -65,20 +68,6 @@ PLENTY = 100.0
 
 class CrashError(Exception):
     """Raised in place of going on, as a killed process would not."""
-
-
-class StreamedJobs(MemoryJobs):
-    """The jobs table with its stream."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stream: list[Change] = []
-
-    def write(self, job_id: str, write: Write) -> Job:
-        before = self.get(job_id)
-        after = super().write(job_id, write)
-        self.stream.append(Change(before, after))
-        return after
 
 
 @dataclass
@@ -162,6 +151,15 @@ class Plant:
         self.intake.send([json.dumps({"Records": [{"s3": {"object": stored}}]})])
         return batch_id_for(key, version)
 
+    def begin(self, rows: int = 3) -> tuple[str, list[str]]:
+        """Ring and count the jobs of a new batch, and empty all queues; the ids of the batch and of its jobs."""
+        batch_id = self.upload("a.csv", csv_of(rows))
+        self.split()
+        self.track()
+        for queue in (self.lane, self.reports, self.intake):
+            queue.messages.clear()
+        return batch_id, list(self.jobs.records)
+
     def split(self, turns: int = 1000) -> None:
         """Handle the intake queue's messages until there are none, or so many of them."""
         self._drain(self.intake, self.handle_intake, turns)
@@ -171,9 +169,24 @@ class Plant:
         for message in parse_intake(body):
             self.splitter.handle(message, lambda: PLENTY)
 
+    def sent(self, kind: type[T]) -> list[T]:
+        """The messages of one kind that wait in the intake queue."""
+        messages = (message for body in self.intake.bodies for message in parse_intake(body))
+        return [message for message in messages if isinstance(message, kind)]
+
     def report(self, turns: int = 1000) -> None:
         """Handle the reports queue's messages until there are none, or so many of them."""
         self._drain(self.reports, lambda body: self.reporter.handle(parse_report(body)), turns)
+
+    def tick(self) -> None:
+        """Let a minute's tick look after the batches, and handle what it sends to the reports queue."""
+        self.reports.send([dump(Tick())])
+        self.report()
+
+    def close(self, batch_id: str) -> None:
+        """Ask for a batch to be closed."""
+        self.reports.send([dump(Close(batch_id))])
+        self.report()
 
     def track(self) -> None:
         """Let the tracker see all changes that it has not seen. Those of a crash are lost."""
@@ -274,6 +287,11 @@ class Plant:
         """The lines of a batch's results.csv."""
         text = self.metadata.objects[results_key(batch_id)].decode()
         return list(csv.DictReader(io.StringIO(text)))
+
+
+def csv_of(rows: int, prefix: str = "cat") -> str:
+    """A file with so many different pictures."""
+    return "prompt\n" + "".join(f"{prefix} {number}\n" for number in range(rows))
 
 
 def counters(batch: Batch) -> Mapping[str, int | Decimal]:

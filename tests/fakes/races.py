@@ -35,23 +35,17 @@ class ThrottledError(Exception):
 
 
 class RacedJobs(MemoryJobs):
-    """A jobs table for races and faults.
+    """A jobs table on which AWS fails, and which counts.
 
-    before: by the name of a write, what somebody else does just before it, the next times that it is made.
-    after_reading: what somebody else does as soon as jobs were read, the next times. failures: by the name of a write,
-    or `get_many`, how often AWS fails on it. reads: how often something was read.
+    failures: by the name of a write, or `get_many`, how often AWS fails on it. reads: how often something was read.
     """
 
     def __init__(self, **failures: int) -> None:
         super().__init__()
-        self.before: dict[str, list[Callable[[], object]]] = {}
-        self.after_reading: list[Callable[[], object]] = []
         self.failures = failures
         self.reads = 0
 
     def write(self, job_id: str, write: Write) -> Job:
-        if self.before.get(write.name):
-            self.before[write.name].pop(0)()
         self._fail(write.name)
         return super().write(job_id, write)
 
@@ -59,10 +53,7 @@ class RacedJobs(MemoryJobs):
         assert consistent, "what is decided by the record is decided by the newest one"
         self._fail("get_many")
         self.reads += 1
-        found = super().get_many(job_ids, consistent=consistent)
-        if self.after_reading:
-            self.after_reading.pop(0)()
-        return found
+        return super().get_many(job_ids, consistent=consistent)
 
     def known_references(self, references: Sequence[str]) -> frozenset[str]:
         self.reads += 1

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from functions.core.batches.counting import Change
 from functions.core.errors import MissingObjectError
 from functions.core.jobs.records import Job, job_from_record
 from functions.core.writes import StaleWriteError, Write, apply
 
 
 class MemoryJobs:
-    """The jobs table. Implements `functions.core.ports.JobStore`; `written` names each write in order."""
+    """The jobs table. Implements `functions.core.ports.JobStore`; `written` names each write in order.
+
+    before: by the name of a write, what somebody else does just before it, the next times that it is made.
+    after_reading: what somebody else does as soon as jobs were read, the next times.
+    """
 
     def __init__(self) -> None:
         self.records: dict[str, dict[str, Any]] = {}
         self.written: list[str] = []
+        self.before: dict[str, list[Callable[[], object]]] = {}
+        self.after_reading: list[Callable[[], object]] = []
 
     def write(self, job_id: str, write: Write) -> Job:
+        if self.before.get(write.name):
+            self.before[write.name].pop(0)()
+        return self.carry_out(job_id, write)
+
+    def carry_out(self, job_id: str, write: Write) -> Job:
+        """Make a write, with nobody in between."""
         record = self.records[job_id] = apply(write, self.records.get(job_id, {}))
         self.written.append(write.name)
         return job_from_record(record)
@@ -43,11 +56,28 @@ class MemoryJobs:
         return job_from_record(self.records[job_id]) if job_id in self.records else None
 
     def get_many(self, job_ids: Sequence[str], *, consistent: bool) -> dict[str, Job]:
-        return {job_id: job_from_record(self.records[job_id]) for job_id in job_ids if job_id in self.records}
+        found = {job_id: job_from_record(self.records[job_id]) for job_id in job_ids if job_id in self.records}
+        if self.after_reading:
+            self.after_reading.pop(0)()
+        return found
 
     def known_references(self, references: Sequence[str]) -> frozenset[str]:
         known = {record.get("reference") for record in self.records.values()}
         return frozenset(reference for reference in references if reference in known)
+
+
+class StreamedJobs(MemoryJobs):
+    """The jobs table with its stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream: list[Change] = []
+
+    def carry_out(self, job_id: str, write: Write) -> Job:
+        before = self.get(job_id)
+        after = super().carry_out(job_id, write)
+        self.stream.append(Change(before, after))
+        return after
 
 
 class MemoryObjects:

@@ -203,9 +203,9 @@ def no_lane(model: str) -> str:
 def _rung_at(model: str) -> str:
     """The attribute with the last sign that somebody rings the jobs of a model, in epoch milliseconds.
 
-    Of the characters that the placeholders of an update expression may have.
+    Of the characters that the placeholders of an update expression may have, and another one for each model.
     """
-    return "rung_at_" + re.sub(r"[^0-9A-Za-z]", "_", model)
+    return "rung_at_" + re.sub(r"[^0-9A-Za-z]", lambda sign: f"_{ord(sign[0]):x}_", model)
 
 
 def _counting(until_ms: int) -> Condition:

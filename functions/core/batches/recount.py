@@ -48,7 +48,7 @@ class MissingJobError(Exception):
     """Raised when the manifest names a job that the jobs table does not have."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Recount:
     """One recount of one batch.
 

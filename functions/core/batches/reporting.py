@@ -87,13 +87,13 @@ class Reporter:
         late, over = past_deadline(batch, now_ms), past_life(batch, now_ms)
         key = results_key(batch.batch_id)
         recount = Recount(
-            self.batches,
-            self.jobs,
-            self.metadata,
-            self.catalog,
-            self.log,
-            batch,
-            now_ms,
+            batches=self.batches,
+            jobs=self.jobs,
+            metadata=self.metadata,
+            catalog=self.catalog,
+            log=self.log,
+            batch=batch,
+            now_ms=now_ms,
             expire=over,
             partly=late,
         )

@@ -13,7 +13,8 @@ from functions.core.batches.records import batch_from_record
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, State, job_from_record
 from tests.fakes.lives import something_happens
-from tests.fakes.plant import PRICE, Plant, StreamedJobs
+from tests.fakes.plant import PRICE, Plant
+from tests.fakes.stores import StreamedJobs
 
 BATCHES = ("a", "b", "c")
 JOBS = ("00" * 32, "11" * 32, "22" * 32)
@@ -102,9 +103,8 @@ def test_a_heartbeat_counts_for_nothing() -> None:
     assert deltas([Change(job(lease_expires_at=1), job(lease_expires_at=2))]) == {}
 
 
-def test_a_counter_below_zero_reads_as_zero() -> None:
+def test_a_counter_below_zero_reads_as_zero(plant: Plant) -> None:
     """Where records of the stream were lost."""
-    plant = Plant()
     batch_id = plant.upload("a.csv", "prompt\ncat\n")
     plant.split(1)
     record = {**plant.batches.records[batch_id], "pending": -1, "failed": -1}
@@ -112,8 +112,7 @@ def test_a_counter_below_zero_reads_as_zero() -> None:
     assert (batch.pending, batch.failed) == (0, 0)
 
 
-def test_a_late_record_changes_no_closed_batch_and_makes_none() -> None:
-    plant = Plant()
+def test_a_late_record_changes_no_closed_batch_and_makes_none(plant: Plant) -> None:
     batch_id = plant.upload("a.csv", "prompt\ncat\n")
     plant.heal()
     before = dict(plant.batches.records[batch_id])
@@ -123,8 +122,7 @@ def test_a_late_record_changes_no_closed_batch_and_makes_none() -> None:
     assert plant.batches.records == {batch_id: before}
 
 
-def test_a_finished_batch_is_sent_to_be_closed_and_an_unfinished_one_is_not() -> None:
-    plant = Plant()
+def test_a_finished_batch_is_sent_to_be_closed_and_an_unfinished_one_is_not(plant: Plant) -> None:
     plant.upload("a.csv", "prompt\ncat\ndog\n")
     plant.split()
     plant.reports.messages.clear()

@@ -24,13 +24,13 @@ def recount(plant: Plant, batch_id: str) -> Truth:
     upload = MemoryUpload(plant.metadata, results_key(batch_id))
     batch, now_ms = plant.batch(batch_id), plant.clock.now_ms()
     counting = Recount(
-        plant.batches,
-        plant.jobs,
-        plant.metadata,
-        plant.catalog,
-        lambda event, **fields: None,
-        batch,
-        now_ms,
+        batches=plant.batches,
+        jobs=plant.jobs,
+        metadata=plant.metadata,
+        catalog=plant.catalog,
+        log=lambda event, **fields: None,
+        batch=batch,
+        now_ms=now_ms,
         expire=False,
         partly=True,
     )
@@ -63,10 +63,11 @@ def test_the_cost_column_adds_up_to_the_batchs_cost_whatever_happens_to_its_jobs
         batch = plant.batch(batch_id)
         assert total(plant, batch_id) == truth["cost_usd"] == batch.cost_usd
         assert truth["repaid"] == batch.repaid
+    paid = sum((plant.job(job_id).cost_usd or Decimal(0) for job_id in plant.jobs.records), Decimal(0))
+    assert sum((plant.batch(batch_id).cost_usd for batch_id in batches), Decimal(0)) == paid
 
 
-def test_what_a_held_job_has_cost_so_far_is_in_its_line() -> None:
-    plant = Plant()
+def test_what_a_held_job_has_cost_so_far_is_in_its_line(plant: Plant) -> None:
     batch_id = plant.upload("a.csv", "prompt\ncat\ndog\ncat\n")
     plant.split()
     cat, dog = plant.jobs.records
@@ -79,8 +80,7 @@ def test_what_a_held_job_has_cost_so_far_is_in_its_line() -> None:
     assert plant.batch(batch_id).cost_usd == PRICE
 
 
-def test_a_picture_that_was_paid_for_twice_costs_twice() -> None:
-    plant = Plant()
+def test_a_picture_that_was_paid_for_twice_costs_twice(plant: Plant) -> None:
     batch_id = plant.upload("a.csv", "prompt\ncat\n")
     plant.split()
     (cat,) = plant.jobs.records

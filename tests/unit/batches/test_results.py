@@ -77,8 +77,7 @@ def test_a_bad_row_has_every_problem_with_line_and_column() -> None:
     assert (line["image"], line["job_id"], line["cost_usd"]) == ("", "", "")
 
 
-def test_a_failed_row_says_why() -> None:
-    plant = Plant()
+def test_a_failed_row_says_why(plant: Plant) -> None:
     batch_id = plant.upload("a.csv", "prompt\ncat\n")
     plant.run(lambda job_id: State.FAILED)
     (line,) = plant.results(batch_id)

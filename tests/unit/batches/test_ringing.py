@@ -9,16 +9,12 @@ import pytest
 from functions.core.batches.ringing import FIRST_JOBS, lanes_of
 from functions.core.catalog import parse_catalog
 from functions.core.jobs.records import State
-from functions.core.messages import Doorbell, Ring, dump, parse_doorbell, parse_intake
-from tests.fakes.plant import CATALOG, LEASE_MS, MODEL, Plant
+from functions.core.messages import Doorbell, Ring, dump, parse_doorbell
+from tests.fakes.plant import CATALOG, LEASE_MS, MODEL, Plant, csv_of
 from tests.fakes.stores import MemoryQueue
 
 LIMIT = 1000
 """Two minutes of the catalog's 500 pictures a minute."""
-
-
-def csv_of(rows: int, prefix: str = "cat") -> str:
-    return "prompt\n" + "".join(f"{prefix} {number}\n" for number in range(rows))
 
 
 def rung(plant: Plant) -> list[str]:
@@ -53,8 +49,7 @@ def test_a_small_batch_rings_in_the_order_of_its_rows() -> None:
     assert rung(plant) == [f"cat {number}" for number in range(50)]
 
 
-def test_the_first_jobs_of_a_batch_ring_at_once_even_in_a_full_lane() -> None:
-    plant = Plant()
+def test_the_first_jobs_of_a_batch_ring_at_once_even_in_a_full_lane(plant: Plant) -> None:
     fill(plant, LIMIT)
     plant.upload("a.csv", csv_of(FIRST_JOBS + 50))
     plant.split(100)
@@ -99,8 +94,7 @@ def test_batches_take_turns_however_large_they_are() -> None:
     assert shares["big"] <= shares["small"] + LIMIT + 2 * 250
 
 
-def test_jobs_that_are_done_or_in_hand_are_not_rung() -> None:
-    plant = Plant()
+def test_jobs_that_are_done_or_in_hand_are_not_rung(plant: Plant) -> None:
     batch_id = plant.upload("a.csv", csv_of(3))
     plant.split()
     plant.lane.messages.clear()
@@ -117,8 +111,7 @@ def test_jobs_that_are_done_or_in_hand_are_not_rung() -> None:
     assert rung(plant) == ["cat 2"], "its owner's lease has run out"
 
 
-def test_a_job_that_the_read_does_not_know_yet_is_rung() -> None:
-    plant = Plant()
+def test_a_job_that_the_read_does_not_know_yet_is_rung(plant: Plant) -> None:
     batch_id = plant.upload("a.csv", csv_of(1))
     plant.split()
     plant.lane.messages.clear()
@@ -149,15 +142,14 @@ def test_ringing_ends_with_its_batch() -> None:
     plant = Plant(chunk_rows=10)
     batch_id = plant.upload("a.csv", csv_of(30))
     plant.split(2)
-    ring = next(body for body in plant.intake.bodies if isinstance(parse_intake(body)[0], Ring))
+    (ring,) = plant.sent(Ring)
     plant.intake.messages.clear()
     plant.batches.records[batch_id]["listing"] = "closed"
-    plant.handle_intake(ring)
+    plant.handle_intake(dump(ring))
     assert plant.intake.messages == []
 
 
-def test_a_model_that_has_no_lane_any_more_is_logged() -> None:
-    plant = Plant()
+def test_a_model_that_has_no_lane_any_more_is_logged(plant: Plant) -> None:
     batch_id = plant.upload("a.csv", csv_of(1))
     plant.split()
     plant.handle_intake(dump(Ring(batch_id, 7, "gone", 0)))

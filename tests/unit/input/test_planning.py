@@ -120,6 +120,11 @@ def test_pictures_are_named_after_sku_or_id(header: str, cells: str, name: str) 
     assert plan(f"{header}\n{cells}\n")[0].picture_name == name
 
 
+def test_a_picture_name_is_no_longer_than_a_file_name_may_be() -> None:
+    (row,) = plan(f"prompt,sku\na kite,{'x' * 30_000}\n")
+    assert len(row.picture_name) == 200
+
+
 # Recipes.
 
 
@@ -240,6 +245,18 @@ def test_all_problems_of_a_row_are_reported_together() -> None:
     ]
 
 
+def test_of_very_many_problems_a_row_names_ten() -> None:
+    names = ",".join(f"params.p{number}" for number in range(500))
+    (row,) = plan(f"prompt,{names}\na kite{',1' * 500}\n")
+    assert len(row.problems) == 11
+    assert row.problems[-1].message == "and 490 more problems in this row"
+
+
+def test_no_problem_is_too_long_for_the_records_and_cells_it_goes_to() -> None:
+    problem = Problem(1, "c" * 5_000, "m" * 200_000)
+    assert (len(problem.column), len(problem.message)) == (200, 600)
+
+
 def test_a_default_at_fault_is_laid_to_the_recipe() -> None:
     rows = plan("prompt,model\na,studio\nb,\n", "[defaults]\nsteps = 4")
     assert rows[0].problems == ()
@@ -294,20 +311,3 @@ def test_the_sample_of_bad_rows_runs_its_good_ones() -> None:
     assert [row.picture_name for row in rows if row.jobs] == ["GOOD-1", "GOOD-2"]
     assert [row.line for row in rows if row.problems] == list(range(3, 17))
     assert all(problem.column and ";" in problem.message for row in rows for problem in row.problems)
-
-
-def test_of_very_many_problems_a_row_names_ten() -> None:
-    names = ",".join(f"params.p{number}" for number in range(500))
-    (row,) = plan(f"prompt,{names}\na kite{',1' * 500}\n")
-    assert len(row.problems) == 11
-    assert row.problems[-1].message == "and 490 more problems in this row"
-
-
-def test_a_picture_name_is_no_longer_than_a_file_name_may_be() -> None:
-    (row,) = plan(f"prompt,sku\na kite,{'x' * 30_000}\n")
-    assert len(row.picture_name) == 200
-
-
-def test_no_problem_is_too_long_for_the_records_and_cells_it_goes_to() -> None:
-    problem = Problem(1, "c" * 5_000, "m" * 200_000)
-    assert (len(problem.column), len(problem.message)) == (200, 600)
