@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from functions.adapters.attribute_values import from_item
-from functions.adapters.batches import LISTING_INDEX, DynamoBatchStore
+from functions.adapters.batches import DynamoBatchStore
+from functions.adapters.indexes import LISTING_INDEX
 from functions.core.batches.records import (
     BATCH_ITEM,
     CLOSED,

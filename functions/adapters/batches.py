@@ -14,6 +14,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from functions.adapters.attribute_values import from_item, to_item
 from functions.adapters.dynamodb import update_request
+from functions.adapters.indexes import LISTING_INDEX
 from functions.core.batches.records import (
     BATCH_ITEM,
     OPEN,
@@ -28,8 +29,6 @@ from functions.core.writes import StaleWriteError, Write
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-LISTING_INDEX = "by-listing"
 
 _KEY = ("batch_id", "item")
 

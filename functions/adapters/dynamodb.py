@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from functions.adapters.again import until_done
 from functions.adapters.attribute_values import from_item, to_value
 from functions.adapters.aws import CONNECTIONS
-from functions.adapters.leftovers import until_none_left
+from functions.adapters.indexes import HELD_INDEX, REFERENCE_INDEX
 from functions.core.jobs.lifecycle import HELD
 from functions.core.jobs.records import Job, State, job_from_record
 from functions.core.writes import (
@@ -32,9 +33,6 @@ from functions.core.writes import (
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-REFERENCE_INDEX = "by-reference"
-HELD_INDEX = "by-held"
 
 _INSERTS_PER_REQUEST = 25  # BatchExecuteStatement's limit
 _READS_PER_REQUEST = 100  # BatchGetItem's limit
@@ -262,7 +260,7 @@ def _insert_statement(table: str, write: Write) -> Any:
 
 def _until(attempt: Callable[[], bool]) -> None:
     gave_up = UnfinishedBatchError("DynamoDB went on putting off a part of a batch request")
-    until_none_left(attempt, tries=10, otherwise=gave_up)
+    until_done(attempt, tries=10, otherwise=gave_up)
 
 
 def _slices(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from functions.adapters.again import until_done
 from functions.core.errors import MissingObjectError, StorageError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _PIECE = 256 * 1024
-
-
-class _ConflictError(Exception):
-    """Raised when two conditional puts met (409): neither is known to have won, so it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +43,31 @@ class S3ObjectStore:
         except (ClientError, BotoCoreError) as error:
             raise _storage_error("written", error) from error
 
-    @retry(
-        retry=retry_if_exception_type(_ConflictError),
-        wait=wait_random_exponential(multiplier=0.1, max=2),
-        stop=stop_after_attempt(5),
-        reraise=True,
-    )
     def put_if_absent(self, key: str, body: bytes, content_type: str) -> bool:
         """See `ObjectStore.put_if_absent`.
 
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html: 412 when the key is taken, 409
-        when another conditional write was under way.
+        when another conditional write was under way and neither is known to have won.
         """
-        try:
-            self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
-        except (ClientError, BotoCoreError) as error:
-            code = _code(error)
-            if code in ("PreconditionFailed", "412"):
-                return False
-            if code in ("ConditionalRequestConflict", "409"):
-                raise _ConflictError from error
-            raise _storage_error("written", error) from error
-        return True
+        written = True
+
+        def attempt() -> bool:
+            nonlocal written
+            try:
+                self.client.put_object(
+                    Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*"
+                )
+            except (ClientError, BotoCoreError) as error:
+                code = _code(error)
+                if code in ("ConditionalRequestConflict", "409"):
+                    return False
+                if code not in ("PreconditionFailed", "412"):
+                    raise _storage_error("written", error) from error
+                written = False
+            return True
+
+        until_done(attempt, tries=6, otherwise=StorageError("an object's writers went on meeting"))
+        return written
 
     def read_range(self, key: str, version: str, start: int, end: int | None = None) -> Iterator[bytes]:
         """See `ObjectStore.read_range`."""

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from functions.adapters.leftovers import until_none_left
+from functions.adapters.again import until_done
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -82,4 +82,4 @@ class SqsQueue:
                 del remaining[int(sent["Id"])]
             return not remaining
 
-        until_none_left(attempt, tries=6, otherwise=UndeliveredError("SQS went on refusing messages"))
+        until_done(attempt, tries=6, otherwise=UndeliveredError("SQS went on refusing messages"))

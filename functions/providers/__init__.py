@@ -8,9 +8,8 @@ from typing import Protocol
 import httpx
 
 from functions.core.catalog import Model
-from functions.core.ports import CallbackReader, ImageApi
+from functions.core.ports import ImageApi
 from functions.providers.wavespeed import WaveSpeed
-from functions.providers.wavespeed_callbacks import read_callback as read_wavespeed_callback
 
 
 class Provider(Protocol):
@@ -29,6 +28,3 @@ class Provider(Protocol):
 
 
 PROVIDERS: Mapping[str, Provider] = {"wavespeed": WaveSpeed}
-
-CALLBACK_READERS: Mapping[str, CallbackReader] = {"wavespeed": read_wavespeed_callback}
-"""What reads the callbacks of a provider that has some."""

@@ -6,14 +6,13 @@ import os
 from functools import cache
 
 from functions.adapters import aws
-from functions.adapters.s3 import S3ObjectStore
 from functions.adapters.sqs import SqsQueue
 from functions.core.catalog import load_catalog
 from functions.core.jobs.completion import Completion
-from functions.core.jobs.vault import Vault
 from functions.observability import log_event
-from functions.providers import CALLBACK_READERS
+from functions.providers.callbacks import CALLBACK_READERS
 from functions.runtime import job_store
+from functions.runtime.pictures import vault
 from functions.runtime.providers import CLOCK, image_api, loop, secret
 from functions.settings import CompletionSettings, read_settings
 
@@ -35,7 +34,7 @@ def completion() -> Completion:
         webhook_secret=lambda account: secret(settings.webhook_secrets[account.name]),
         callback_secret=secret(settings.callback_secret),
         jobs=job_store(settings.jobs_table),
-        vault=Vault(S3ObjectStore(aws.s3(), settings.images_bucket), S3ObjectStore(aws.s3(), settings.metadata_bucket)),
+        vault=vault(settings.images_bucket, settings.metadata_bucket),
         lanes={model: SqsQueue(aws.sqs(), url) for model, url in settings.lane_queues.items()},
         clock=CLOCK,
         log=log_event,

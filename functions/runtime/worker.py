@@ -9,16 +9,15 @@ from functools import cache
 
 from functions.adapters import aws
 from functions.adapters.dynamodb import Table
-from functions.adapters.s3 import S3ObjectStore
 from functions.adapters.sqs import SqsQueue
 from functions.core.catalog import Mode, Model, load_catalog
 from functions.core.jobs.pacing import Bucket
 from functions.core.jobs.references import OwnedReferences
 from functions.core.jobs.services import Services
-from functions.core.jobs.vault import Vault
 from functions.core.jobs.work import LaneWorker
 from functions.observability import log_event
 from functions.runtime import job_store
+from functions.runtime.pictures import vault
 from functions.runtime.providers import CLOCK, image_api, loop, secret
 from functions.settings import WorkerSettings, read_settings
 
@@ -33,7 +32,7 @@ def lane_worker(owner: str, remaining: Callable[[], float]) -> LaneWorker:
         model=model,
         api=image_api(model, settings.provider_urls, settings.provider_secrets),
         jobs=job_store(settings.jobs_table),
-        vault=Vault(S3ObjectStore(aws.s3(), settings.images_bucket), S3ObjectStore(aws.s3(), settings.metadata_bucket)),
+        vault=vault(settings.images_bucket, settings.metadata_bucket),
         dead_letters=SqsQueue(aws.sqs(), settings.dead_letter_queue_url),
         clock=CLOCK,
         log=log_event,

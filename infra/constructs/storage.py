@@ -7,11 +7,8 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from functions.adapters.indexes import HELD_INDEX, LISTING_INDEX, REFERENCE_INDEX
 from infra.nag import acknowledge
-
-JOBS_BY_REFERENCE = "by-reference"
-JOBS_BY_HELD = "by-held"
-BATCHES_BY_LISTING = "by-listing"
 
 
 class Storage(Construct):
@@ -47,20 +44,20 @@ class Storage(Construct):
 
         self.jobs = self._table("Jobs", partition_key="job_id", stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES)
         self.jobs.add_global_secondary_index(
-            index_name=JOBS_BY_REFERENCE,
+            index_name=REFERENCE_INDEX,
             partition_key=_text("reference"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
         # Sparse: only a job that is held has these attributes.
         self.jobs.add_global_secondary_index(
-            index_name=JOBS_BY_HELD,
+            index_name=HELD_INDEX,
             partition_key=_text("held"),
             sort_key=_text("held_at"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
         self.batches = self._table("Batches", partition_key="batch_id", sort_key="item")
         self.batches.add_global_secondary_index(
-            index_name=BATCHES_BY_LISTING,
+            index_name=LISTING_INDEX,
             partition_key=_text("listing"),
             sort_key=_text("created_at"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,

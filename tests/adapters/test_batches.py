@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from functions.adapters.batches import LISTING_INDEX, DynamoBatchStore
+from functions.adapters.batches import DynamoBatchStore
+from functions.adapters.indexes import LISTING_INDEX
 from functions.core.batches import changes as batch_changes
 from functions.core.batches.counting import exactly
 from functions.core.batches.records import CLOSED, Batch, BatchState, Part, RowProblem, Source

@@ -11,7 +11,8 @@ import pytest
 
 from functions.adapters import dynamodb
 from functions.adapters.attribute_values import from_item, to_item
-from functions.adapters.dynamodb import HELD_INDEX, REFERENCE_INDEX, DynamoJobStore, Table
+from functions.adapters.dynamodb import DynamoJobStore, Table
+from functions.adapters.indexes import HELD_INDEX, REFERENCE_INDEX
 from functions.core.errors import ErrorClass, Fault
 from functions.core.jobs import lifecycle, pacing
 from functions.core.jobs.records import Job, Picture, State, job_from_record

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
+from botocore.exceptions import ClientError
 
 from functions.adapters.s3 import S3ObjectStore
 from functions.core.errors import StorageError
@@ -38,6 +40,27 @@ def test_of_many_that_put_at_once_one_wins(store: S3ObjectStore) -> None:
         won = list(threads.map(lambda n: store.put_if_absent("k", f"{n}".encode(), "text/plain"), range(32)))
     assert won.count(True) == 1
     assert store.get("k") == f"{won.index(True)}".encode()
+
+
+def test_a_put_that_met_another_is_made_again_until_one_has_won(store: S3ObjectStore) -> None:
+    """S3 answers 409 while two writers meet: neither has stored anything yet."""
+    real, meetings = store.client.put_object, iter(range(2))
+
+    def meet(**request: Any) -> Any:
+        if next(meetings, None) is not None:
+            raise ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject")
+        return real(**request)
+
+    with patch.object(store.client, "put_object", meet):
+        assert store.put_if_absent("k", b"ours", "image/png")
+    assert store.get("k") == b"ours"
+
+
+def test_writers_that_go_on_meeting_are_a_storage_error(store: S3ObjectStore) -> None:
+    conflict = ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject")
+    with patch.object(store.client, "put_object", side_effect=conflict) as put, pytest.raises(StorageError):
+        store.put_if_absent("k", b"ours", "image/png")
+    assert put.call_count == 6
 
 
 def test_a_key_that_is_not_there_is_nothing(store: S3ObjectStore) -> None:

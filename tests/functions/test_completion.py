@@ -24,7 +24,7 @@ from functions.core.jobs.vault import Vault
 from functions.core.keys import image_key
 from functions.core.messages import Doorbell, dump
 from functions.core.ports import Output, PollAnswer, Prediction, SubmitAnswer, Working
-from functions.providers import CALLBACK_READERS
+from functions.providers.callbacks import CALLBACK_READERS
 from functions.runtime import completion as runtime
 from tests.fakes.lane import JOB, PRICE, SPEC, Lines, picture
 from tests.fakes.stores import MemoryJobs, MemoryObjects, MemoryQueue

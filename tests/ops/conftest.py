@@ -13,7 +13,7 @@ from moto import mock_aws
 from typer.testing import CliRunner, Result
 
 from functions.adapters.attribute_values import to_item
-from functions.adapters.dynamodb import HELD_INDEX, REFERENCE_INDEX
+from functions.adapters.indexes import HELD_INDEX, LISTING_INDEX, REFERENCE_INDEX
 from functions.core.batches.manifest import ManifestPart, Row
 from functions.core.batches.records import Part, RowProblem, part_record
 from functions.core.batches.results import ResultsTable
@@ -44,7 +44,7 @@ def stack() -> Iterator[Stack]:
             s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket="inbox", VersioningConfiguration={"Status": "Enabled"})
         _create_tables(session.client("dynamodb"))
-        queue = session.client("sqs").create_queue(QueueName="jobs")["QueueUrl"]
+        queue, dead = (session.client("sqs").create_queue(QueueName=name)["QueueUrl"] for name in ("jobs", "dead"))
         secrets = session.client("secretsmanager")
         for secret in ("provider/wavespeed", "webhook/wavespeed"):
             secrets.create_secret(Name=f"imagebatch/{secret}", SecretString="unset")
@@ -58,6 +58,7 @@ def stack() -> Iterator[Stack]:
             jobs_table="jobs",
             batches_table="batches",
             lane_queues={"flux-schnell": queue},
+            dead_letter_queues={"flux-schnell": dead},
             provider_secrets={"wavespeed": "imagebatch/provider/wavespeed"},
             webhook_secrets={"wavespeed": "imagebatch/webhook/wavespeed"},
         )
@@ -95,7 +96,7 @@ def _create_tables(dynamodb: Any) -> None:
         AttributeDefinitions=list(keys.values()),
         GlobalSecondaryIndexes=[
             {
-                "IndexName": "by-listing",
+                "IndexName": LISTING_INDEX,
                 "KeySchema": [
                     {"AttributeName": "listing", "KeyType": "HASH"},
                     {"AttributeName": "created_at", "KeyType": "RANGE"},

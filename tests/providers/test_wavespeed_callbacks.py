@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from functions.core.errors import ErrorClass
 from functions.core.ports import CallbackError, Completed, Gone, Notice, Output, Refused, Working
-from functions.providers import CALLBACK_READERS, PROVIDERS
+from functions.providers import PROVIDERS
+from functions.providers.callbacks import CALLBACK_READERS
 from functions.providers.wavespeed_callbacks import LARGEST_BODY, read_callback
 
 SECRET = "whsec_c2VjcmV0LW9mLWEtdGVzdA=="

@@ -9,7 +9,7 @@ import pytest
 
 from functions.core.errors import ErrorClass
 from functions.core.ports import CallbackError, Completed, Notice, Refused, Working
-from functions.providers import CALLBACK_READERS
+from functions.providers.callbacks import CALLBACK_READERS
 from ops.sandbox.behaviour import DEFAULT_WEBHOOK_SECRET
 from tests.fakes.sandbox import Sandbox
 from tests.ops.sandbox.receiver import Received, Receiver, listening
