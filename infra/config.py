@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from functions.core.catalog import Catalog, CatalogError, parse_catalog
+from functions.providers import PROVIDERS
+from functions.providers.callbacks import CALLBACK_READERS
 
 Architecture = Literal["arm64", "x86_64"]
 Removal = Literal["retain", "destroy"]
@@ -90,13 +92,15 @@ def read_catalog(package: Path) -> Catalog:
     """The catalog in a Lambda package: lanes follow from the one that their functions will read.
 
     Raises:
-        CatalogError: when it is not there or cannot be used.
+        CatalogError: when it is not there, cannot be used or asks for what no provider's code can do.
     """
     file = package / "functions" / "catalog.toml"
     try:
-        return parse_catalog(file.read_text(encoding="utf-8"))
+        catalog = parse_catalog(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CatalogError(f"there is no catalog in {file}") from error
+    catalog.check_providers(known=PROVIDERS, calling_back=CALLBACK_READERS)
+    return catalog
 
 
 class _Reader:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from aws_cdk import CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from functions.adapters.indexes import LISTING_INDEX, REFERENCE_INDEX
 from functions.core.catalog import Catalog, Mode, Model
 from infra.config import Config
 from infra.constructs.account import ProviderAccount
@@ -16,7 +18,7 @@ from infra.constructs.function import Package
 from infra.constructs.intake import Intake
 from infra.constructs.lane import Lane
 from infra.constructs.reporting import Reporting
-from infra.constructs.storage import BATCHES_BY_LISTING, JOBS_BY_REFERENCE, Storage
+from infra.constructs.storage import Storage
 
 _ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
 _REMOVALS = {"retain": RemovalPolicy.RETAIN, "destroy": RemovalPolicy.DESTROY}
@@ -41,10 +43,14 @@ class ImageBatchStack(Stack):
         package = Package(code=lambda_.Code.from_asset(str(config.package)), architecture=_ARCHITECTURES[config.arch])
         models = catalog.enabled_models
         self.storage = Storage(self, "Storage", removal=_REMOVALS[config.removal])
+        # Where a model in callback mode is disabled, its account's secrets stay: a callback that comes late needs them.
+        # Retaining them outside the stack would not do, as no function may read them there, and the deploy that enables
+        # the model again would fail, since their names are taken.
         self.accounts = {
-            name: ProviderAccount(self, f"Account-{name}", account=name)
-            for name in dict.fromkeys(model.account.name for model in models)
+            account.name: ProviderAccount(self, f"Account-{account.name}", account=account.name)
+            for account in catalog.accounts_in_use
         }
+        self._called_back = {account.name: self.accounts[account.name] for account in catalog.called_back_accounts}
         self.lanes = {
             model.name: Lane(self, f"Lane-{model.name}", model=model, package=package, reserve=config.reserve)
             for model in models
@@ -128,7 +134,7 @@ class ImageBatchStack(Stack):
         worker, storage = lane.worker, self.storage
         worker.allow("dynamodb:BatchGetItem", "dynamodb:UpdateItem", on=[storage.jobs.table_arn])
         worker.allow("dynamodb:UpdateItem", on=[storage.lanes.table_arn])
-        worker.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{JOBS_BY_REFERENCE}"])
+        worker.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{REFERENCE_INDEX}"])
         worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.images)
         worker.allow_objects("s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
         # Without it S3 answers 403 for a picture that is not there yet.
@@ -146,16 +152,16 @@ class ImageBatchStack(Stack):
             METADATA_BUCKET=self.storage.metadata.bucket_name,
             LANE_QUEUES=self._lane_queues(),
             PROVIDER_URLS=json.dumps(config.provider_urls),
-            PROVIDER_SECRETS=self._provider_secrets(),
-            WEBHOOK_SECRETS=self._webhook_secrets(),
+            PROVIDER_SECRETS=_provider_secrets(self._called_back),
+            WEBHOOK_SECRETS=_webhook_secrets(self._called_back),
             CALLBACK_SECRET=self.api.secret_id,
         )
 
     def grant_completion(self) -> None:
-        """Finish jobs, store pictures, ask any provider with its key, check signatures, ring the lanes."""
-        completion, storage, accounts = self.api.completion, self.storage, self.accounts.values()
+        """Finish jobs, store pictures, ask who calls back with its key, check its signatures, ring the lanes."""
+        completion, storage, accounts = self.api.completion, self.storage, self._called_back.values()
         completion.allow("dynamodb:BatchGetItem", "dynamodb:UpdateItem", on=[storage.jobs.table_arn])
-        completion.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{JOBS_BY_REFERENCE}"])
+        completion.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{REFERENCE_INDEX}"])
         completion.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.images)
         completion.allow_objects("s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
         # Without it S3 answers 403 for a picture that is not there yet.
@@ -200,7 +206,7 @@ class ImageBatchStack(Stack):
         reporter.allow("dynamodb:GetItem", "dynamodb:UpdateItem", on=[storage.batches.table_arn])
         reporter.allow(
             "dynamodb:Query",
-            on=[storage.batches.table_arn, f"{storage.batches.table_arn}/index/{BATCHES_BY_LISTING}"],
+            on=[storage.batches.table_arn, f"{storage.batches.table_arn}/index/{LISTING_INDEX}"],
         )
         reporter.allow("sqs:SendMessage", on=[self.intake.queue.queue.queue_arn, self.reporting.queue.queue.queue_arn])
 
@@ -219,22 +225,24 @@ class ImageBatchStack(Stack):
             "IntakeMapping": intake.mapping.event_source_mapping_id,
             "ReportsQueueUrl": self.reporting.queue.queue.queue_url,
             "Lanes": self.to_json_string({name: _lane_output(lane) for name, lane in self.lanes.items()}),
-            "ProviderSecrets": self._provider_secrets(),
-            "WebhookSecrets": self._webhook_secrets(),
+            "ProviderSecrets": _provider_secrets(self.accounts),
+            "WebhookSecrets": _webhook_secrets(self.accounts),
             "CallbackSecret": self.api.secret_id,
             "ApiUrl": self.api_url,
         }
         for key, value in outputs.items():
             CfnOutput(self, key, value=value)
 
-    def _provider_secrets(self) -> str:
-        return json.dumps({name: account.secret_id for name, account in self.accounts.items()})
-
-    def _webhook_secrets(self) -> str:
-        return json.dumps({name: account.webhook_secret_id for name, account in self.accounts.items()})
-
     def _lane_queues(self) -> str:
         return self.to_json_string({name: lane.queue.queue.queue_url for name, lane in self.lanes.items()})
+
+
+def _provider_secrets(accounts: Mapping[str, ProviderAccount]) -> str:
+    return json.dumps({name: account.secret_id for name, account in accounts.items()})
+
+
+def _webhook_secrets(accounts: Mapping[str, ProviderAccount]) -> str:
+    return json.dumps({name: account.webhook_secret_id for name, account in accounts.items()})
 
 
 def _lane_output(lane: Lane) -> dict[str, str]:

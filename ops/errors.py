@@ -22,7 +22,7 @@ EXIT_CODES = {
     5: "the batch has no more to do by itself, and some rows have no picture",
     6: "the batch is still running",
     7: "a job that was named is not held any more, and was left as it is",
-    130: "stopped by Ctrl-C; the batch goes on",
+    130: "stopped by Ctrl-C, also in place of an answer; the batch goes on",
 }
 """What each exit code means, as the help shows it."""
 

@@ -21,7 +21,7 @@ from functions.adapters.sqs import SqsQueue, UndeliveredError
 from functions.core.catalog import Catalog, Model, OnAmbiguous
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, Stage, State, timestamp
-from functions.core.messages import Doorbell, dump
+from functions.core.messages import DeadLetter, Doorbell, dump
 from functions.core.writes import Write
 from ops.batches import find_batch
 from ops.errors import CommandError, UsageError
@@ -69,7 +69,8 @@ class Resubmit:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Let the job fail. `prices`: by model what its call cost; empty if it cost nothing."""
+    """Let the job fail, with a dead letter as when a worker does so. `prices`: by model what its call cost; empty if it
+    cost nothing."""
 
     rings: ClassVar[bool] = False
     prices: Mapping[str, Decimal] = field(default_factory=dict)
@@ -209,11 +210,13 @@ def resolve(stack: Stack, jobs: Sequence[Job], decision: Decision, on_done: Call
     on_done is told of how many jobs more it was carried out.
 
     Raises:
-        CommandError: when the lanes could not be told of jobs that are on their way again.
+        CommandError: when the lanes could not be told of jobs that are on their way again, or no dead letter be left.
     """
     clock, sqs = SystemClock(), stack.sqs()
     for at in range(0, len(jobs), _JOBS_AT_A_TIME):
         some = jobs[at : at + _JOBS_AT_A_TIME]
+        if not decision.rings:
+            _leave_letters(sqs, stack.dead_letter_queues, some)
         try:
             refused = stack.jobs().write_many({job.job_id: decision.write(job, clock.now_ms()) for job in some})
         finally:
@@ -285,6 +288,35 @@ def _ring(sqs: SQSClient, lane_queues: Mapping[str, str], jobs: Sequence[Job]) -
             "batch that is open sends for its jobs within some minutes; where it has ended, submit its file again: "
             "what is there costs nothing."
         ) from error
+
+
+def _leave_letters(sqs: SQSClient, dead_letter_queues: Mapping[str, str], jobs: Sequence[Job]) -> None:
+    """Leave what is known of jobs for triage, before they fail: a letter too many does no harm, one too few does.
+
+    The dead-letter queue of a model that was disabled is gone, and the jobs of one fail without.
+    """
+    try:
+        for model in sorted(_models(jobs) & set(dead_letter_queues)):
+            letters = [dump(_letter(job)) for job in jobs if job.model == model]
+            SqsQueue(sqs, dead_letter_queues[model]).send(letters)
+    except (UndeliveredError, BotoCoreError, ClientError) as error:
+        raise CommandError(
+            f"The dead letters of {len(jobs)} of the jobs could not be left ({error}). These jobs are held as before; "
+            "give them up again."
+        ) from error
+
+
+def _letter(job: Job) -> DeadLetter:
+    return DeadLetter(
+        job_id=job.job_id,
+        model=job.model,
+        batch_id=job.batch_id,
+        error_class=job.error_class or "",
+        error_message=job.error_message,
+        last_response_code=job.last_response_code,
+        attempt_count=job.attempt_count,
+        tries=dict(job.tries),
+    )
 
 
 def _models(jobs: Sequence[Job]) -> set[str]:

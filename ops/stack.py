@@ -44,7 +44,7 @@ _CONFIG = Config(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A deployed stack. `account`: number of its AWS account; `lane_queues`: queue URL by model.
+    """A deployed stack. `account`: number of its AWS account; `lane_queues`, `dead_letter_queues`: queue URL by model.
 
     `provider_secrets` and `webhook_secrets`: by provider account, the ids of the secrets with its API key and with what
     it signs its callbacks with.
@@ -59,6 +59,7 @@ class Stack:
     jobs_table: str
     batches_table: str
     lane_queues: Mapping[str, str]
+    dead_letter_queues: Mapping[str, str]
     provider_secrets: Mapping[str, str]
     webhook_secrets: Mapping[str, str]
 
@@ -154,7 +155,8 @@ def describe(session: boto3.Session, name: str) -> Stack:
             metadata_bucket=outputs["MetadataBucket"],
             jobs_table=outputs["JobsTable"],
             batches_table=outputs["BatchesTable"],
-            lane_queues={model: lane["queue_url"] for model, lane in json.loads(outputs["Lanes"]).items()},
+            lane_queues=_by_model(outputs["Lanes"], "queue_url"),
+            dead_letter_queues=_by_model(outputs["Lanes"], "dead_letter_queue_url"),
             provider_secrets=json.loads(outputs["ProviderSecrets"]),
             webhook_secrets=json.loads(outputs["WebhookSecrets"]),
         )
@@ -163,6 +165,10 @@ def describe(session: boto3.Session, name: str) -> Stack:
             f"The stack '{name}' is not imagebatch, or its deployment has not ended: it has no output {error}. "
             "Deploy it with `make deploy`, or name another one with --stack."
         ) from error
+
+
+def _by_model(lanes: str, what: str) -> Mapping[str, str]:
+    return {model: lane[what] for model, lane in json.loads(lanes).items()}
 
 
 def _find(session: boto3.Session, name: str) -> StackTypeDef:

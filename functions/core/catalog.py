@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -119,6 +119,47 @@ class Catalog:
     def enabled_models(self) -> tuple[Model, ...]:
         """The models that have a lane, in the catalog's order; the first is the default."""
         return tuple(model for model in self.models.values() if model.enabled)
+
+    @property
+    def called_back_accounts(self) -> tuple[Account, ...]:
+        """The accounts with a model in callback mode.
+
+        Enabled or not: callbacks of calls that were paid for come after the model was switched off too.
+        """
+        return self._accounts(model for model in self.models.values() if model.mode is Mode.CALLBACK)
+
+    @property
+    def accounts_in_use(self) -> tuple[Account, ...]:
+        """The accounts whose key is needed: something is bought through them, or may still be called back."""
+        buying = self._accounts(self.enabled_models)
+        return tuple(dict.fromkeys((*buying, *self.called_back_accounts)))
+
+    @staticmethod
+    def _accounts(models: Iterable[Model]) -> tuple[Account, ...]:
+        return tuple(dict.fromkeys(model.account for model in models))
+
+    def check_providers(self, *, known: Collection[str], calling_back: Collection[str]) -> None:
+        """See that the code can buy all that is in the catalog.
+
+        Args:
+            known: the providers that there is an image API for.
+            calling_back: those whose callbacks can be read.
+
+        Raises:
+            CatalogError: naming what cannot be bought, and what to do.
+        """
+        for account in self.accounts.values():
+            if account.provider not in known:
+                raise CatalogError(
+                    f"catalog.toml: accounts.{account.name}.provider is '{account.provider}', which no code in "
+                    f"functions/providers speaks to; it is one of {', '.join(sorted(known))}"
+                )
+        for model in self.models.values():
+            if model.mode is Mode.CALLBACK and model.account.provider not in calling_back:
+                raise CatalogError(
+                    f"catalog.toml: models.{model.name}.mode is 'callback', and no code in functions/providers reads "
+                    f"the callbacks of '{model.account.provider}': make it 'poll', or add what reads them"
+                )
 
 
 def parse_catalog(text: str) -> Catalog:

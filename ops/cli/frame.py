@@ -54,6 +54,9 @@ class CommandGroup(TyperGroup):
                 return super().invoke(ctx)
         except BrokenPipeError:  # the reader of our output has enough of it: Typer ends quietly
             raise
+        except typer.Abort:  # Ctrl-C, or the end of the input, in place of an answer
+            stderr.print("\nNothing was changed.")
+            raise typer.Exit(130) from None
         except Exception as error:
             explained = explain(error)
             if explained is None:

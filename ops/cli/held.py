@@ -16,7 +16,7 @@ from functions.core.jobs.records import Job, Stage
 from ops import held
 from ops.cli.frame import JsonOption, connect, is_interactive, paragraphs, print_json, stderr, stdout
 from ops.cli.views import counted, dollars, held_table
-from ops.errors import CommandError, MovedOnError, UsageError
+from ops.errors import MovedOnError, UsageError
 from ops.held import Decision, Look, MovedOn, Resubmit, Selection
 from ops.stack import Stack
 
@@ -34,6 +34,11 @@ BatchOption = Annotated[
     ),
 ]
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="Those of a model.", show_default=False, rich_help_panel=_WHICH),
+]
+
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -45,10 +50,7 @@ app = typer.Typer(
 def list_held(
     context: typer.Context,
     batch: BatchOption = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help="Those of a model.", show_default=False, rich_help_panel=_WHICH),
-    ] = None,
+    model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the held jobs, the longest held first: why they are held, and what another call would cost.
@@ -57,14 +59,8 @@ def list_held(
     in the provider's dashboard.
     """
     stack, catalog = connect(context), load_catalog()
-    every = found = held.held_jobs(stack)
-    whose = ""
-    if batch is not None:
-        batch_id, found = held.of_batch(stack, found, batch)
-        whose = f" of the batch {batch_id}"
-    if model is not None:
-        found = [job for job in found if job.model == model]
-        whose = f" of the model {model}{whose}"
+    every = held.held_jobs(stack)
+    whose, found = _those_of(stack, every, batch, model)
     if as_json:
         print_json({"held": [held.record(catalog, job) for job in found]})
     elif not found:
@@ -82,6 +78,7 @@ def resolve(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All held jobs.", rich_help_panel=_WHICH)] = False,
     batch: BatchOption = None,
+    model: ModelOption = None,
     look: Annotated[
         bool,
         typer.Option(
@@ -149,14 +146,17 @@ def resolve(
     Exit code 7: a job was not held any more, and was left as it is; the others were resolved.
     """
     _one_of({"--look": look, "--resubmit": resubmit, "--give-up": give_up}, "what becomes of the jobs")
-    _one_of({"JOB": bool(jobs), "--all": every, "--batch": batch is not None}, "which jobs are meant")
+    # --model narrows --batch down; without that it says which jobs by itself.
+    of_model = model is not None and batch is None
+    which = {"JOB": bool(jobs), "--all": every, "--batch": batch is not None, "--model": of_model}
+    _one_of(which, "which jobs are meant")
     _belongs("--reference", reference is not None, "--look", look)
     if reference == "":  # as of a script's variable that nobody has set
         raise UsageError("--reference needs the id of a prediction.")
     _belongs("--not-taken", not_taken, "--resubmit", resubmit)
     _belongs("--paid", paid, "--give-up", give_up)
     stack, catalog = connect(context), load_catalog()
-    chosen = _selected(stack, jobs or [], batch)
+    chosen = _selected(stack, jobs or [], batch, model)
     decision: Decision
     if look:
         decision = Look(reference or "")
@@ -165,8 +165,10 @@ def resolve(
     else:
         decision = held.give_up(catalog, chosen.jobs, paid=paid)
     held.check(stack, catalog, chosen.jobs, decision)
-    if chosen.jobs:
-        _agreed([_these(chosen.jobs), *_plan(catalog, chosen.jobs, decision)], yes=yes)
+    plan = [_these(chosen.jobs), *_plan(catalog, chosen.jobs, decision)]
+    if chosen.jobs and not _agreed(plan, yes=yes):
+        _leave(chosen.moved_on, as_json=as_json)
+        return
     with _bar(len(chosen.jobs)) as advance:
         moved_on = [*chosen.moved_on, *held.resolve(stack, chosen.jobs, decision, advance)]
     _report(chosen.jobs, moved_on, decision, as_json=as_json)
@@ -176,11 +178,22 @@ for name, command in (("list", list_held), ("resolve", resolve)):
     app.command(name, help=paragraphs(command))(command)
 
 
-def _selected(stack: Stack, jobs: Sequence[str], batch: str | None) -> Selection:
+def _selected(stack: Stack, jobs: Sequence[str], batch: str | None, model: str | None) -> Selection:
     if jobs:
         return held.select(stack, jobs)
-    every = held.held_jobs(stack)
-    return Selection(every if batch is None else held.of_batch(stack, every, batch)[1])
+    return Selection(_those_of(stack, held.held_jobs(stack), batch, model)[1])
+
+
+def _those_of(stack: Stack, jobs: list[Job], batch: str | None, model: str | None) -> tuple[str, list[Job]]:
+    """The jobs of a batch, of a model or of both, if they are named, and whose jobs those are."""
+    whose = ""
+    if batch is not None:
+        batch_id, jobs = held.of_batch(stack, jobs, batch)
+        whose = f" of the batch {batch_id}"
+    if model is not None:
+        jobs = [job for job in jobs if job.model == model]
+        whose = f" of the model {model}{whose}"
+    return whose, jobs
 
 
 def _one_of(choices: dict[str, bool], what: str) -> None:
@@ -238,21 +251,26 @@ def _plan_to_look(catalog: Catalog, jobs: Sequence[Job], them: str) -> list[str]
     return plan
 
 
-def _agreed(plan: Sequence[str], *, yes: bool) -> None:
+def _agreed(plan: Sequence[str], *, yes: bool) -> bool:
     """Say what is about to happen, and ask whether it shall.
 
     Raises:
         UsageError: when there is nobody to ask.
-        CommandError: when it shall not.
     """
     for line in plan:
         stderr.print(line, markup=False, soft_wrap=True)
     if yes:
-        return
+        return True
     if not is_interactive():
         raise UsageError("There is nobody to ask here: add --yes to do it. Nothing was changed.")
-    if not typer.confirm("Shall it be done?", err=True):
-        raise CommandError("Nothing was changed.")
+    return typer.confirm("Shall it be done?", err=True)
+
+
+def _leave(moved_on: Sequence[MovedOn], *, as_json: bool) -> None:
+    """Say that nothing was done, as it was answered."""
+    if as_json:
+        print_json({"resolved": [], "moved_on": [asdict(one) for one in moved_on]})
+    stderr.print("Nothing was changed.")
 
 
 def _report(jobs: Sequence[Job], moved_on: Sequence[MovedOn], decision: Decision, *, as_json: bool) -> None:
@@ -272,7 +290,7 @@ def _report(jobs: Sequence[Job], moved_on: Sequence[MovedOn], decision: Decision
 
 def _done(number: int, decision: Decision) -> str:
     if not number:
-        return "No job is held; there was nothing to do."
+        return "No job that was meant is held; there was nothing to do."
     them = counted(number, "job")
     match decision:
         case Look():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import boto3
+import httpx
 
 from functions.core.catalog import CatalogError
 from infra.config import read_catalog
@@ -16,7 +17,7 @@ from ops.local.deployment import Deployment, stack_outputs
 from ops.local.embedded import CREDENTIALS, embedded_aws
 from ops.local.errors import LocalError
 from ops.local.providers import Providers
-from ops.local.sandbox import sandbox
+from ops.local.sandbox import hold_callbacks, sandbox
 from ops.local.service import HOST
 from ops.local.session import EmbeddedSession
 from ops.local.state import Record, StateDirectory, known_directories, remember
@@ -74,6 +75,7 @@ class LocalInstance:
             record = _start_processes(state, port, stack, providers, step, undo)
             instance = cls(state, record)
             instance._deploy(providers, context or {}, package.resolve() if package else _build(step), step)
+            _let_call_back(record)
             undo.pop_all()
             state.write(record)
         return instance
@@ -136,14 +138,28 @@ class LocalInstance:
 def stop(directory: Path) -> bool:
     """Stop the instance of ``directory``, also one that is half there; whether anything was running."""
     state = StateDirectory(directory.resolve())
-    services = (embedded_aws(state), sandbox(state))
-    running = any(service.daemon.pid() is not None for service in services)
-    for service in services:
-        service.stop()
-    record = state.read()
+    aws, fake, record = embedded_aws(state), sandbox(state), state.read()
+    running = any(service.daemon.pid() is not None for service in (aws, fake))
+    if record is not None and record.sandbox_port is not None and fake.daemon.pid() is not None:
+        # It ends last, since a worker that cannot reach it spends its jobs' tries. What is due until then stays in its
+        # journal for the next start. If it does not answer, it tells nobody anything.
+        with suppress(httpx.HTTPError):
+            hold_callbacks(record.sandbox_port, True)
+    aws.stop()
+    fake.stop()
     if record is not None:
         state.write(replace(record, pid=None, sandbox_pid=None))
     return running
+
+
+def _let_call_back(record: Record) -> None:
+    """Let the sandbox send its callbacks: who they are for is there."""
+    if record.sandbox_pid is None or record.sandbox_port is None:
+        return
+    try:
+        hold_callbacks(record.sandbox_port, False)
+    except httpx.HTTPError as error:
+        raise LocalError(f"The sandbox provider is not there ({error}): `imagebatch local down`, then up.") from error
 
 
 def _with_catalog_of(package: Path, providers: Providers) -> Providers:

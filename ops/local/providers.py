@@ -39,7 +39,7 @@ class Providers:
     catalog: Catalog = field(default_factory=load_catalog)
 
     def __post_init__(self) -> None:
-        """Refuse names that are in no catalog entry, addresses that are none, and a missing key.
+        """Refuse names that are in no catalog entry, addresses that are none, and a missing key of who is paid.
 
         Raises:
             LocalError: naming what is wrong.
@@ -51,16 +51,15 @@ class Providers:
             if not url.startswith(("http://", "https://")):
                 raise LocalError(f"{url!r} is no address; give --provider {name}=https://…")
         if self.live:
-            for account in self.accounts():
+            for account in dict.fromkeys(model.account for model in self.catalog.enabled_models):
                 if not os.environ.get(key_variable(account)):
                     raise LocalError(
                         f"--live pays for pictures with your key: put it into {key_variable(account)} and try again."
                     )
 
     def accounts(self) -> list[Account]:
-        """The accounts that an enabled model is bought through, by name."""
-        accounts = {model.account.name: model.account for model in self.catalog.enabled_models}
-        return [accounts[name] for name in sorted(accounts)]
+        """The accounts that the stack has secrets of, by name."""
+        return sorted(self.catalog.accounts_in_use, key=lambda account: account.name)
 
     def needs_sandbox(self) -> bool:
         """Whether any provider is reached at the sandbox."""
@@ -93,7 +92,7 @@ class Providers:
         keys, webhooks = (json.loads(outputs.get(name, "{}")) for name in ("ProviderSecrets", "WebhookSecrets"))
         for account in self.accounts():
             if secret := keys.get(account.name):
-                _store(client, secret, os.environ[key_variable(account)] if self.live else SANDBOX_KEY)
+                _store(client, secret, os.environ.get(key_variable(account), UNSET) if self.live else SANDBOX_KEY)
             if secret := webhooks.get(account.name):
                 _store(client, secret, self._webhook_secret(account, _value(client, secret)))
 

@@ -77,8 +77,8 @@ class Behaviour:
     ``sync_timeout_seconds`` is how long a synchronous submit waits before it answers "processing".
 
     ``callback_retry_seconds`` are the pauses after a callback's first and second failed attempt; the third is the
-    last. ``webhook_secret`` of ``None`` signs with ``DEFAULT_WEBHOOK_SECRET``; without ``sign_callbacks`` none of
-    the three ``webhook-*`` headers is sent.
+    last. While ``hold_callbacks`` none is sent, and none is given up. ``webhook_secret`` of ``None`` signs with
+    ``DEFAULT_WEBHOOK_SECRET``; without ``sign_callbacks`` none of the three ``webhook-*`` headers is sent.
     """
 
     plan: Plan = field(default_factory=Plan)
@@ -90,6 +90,7 @@ class Behaviour:
     sync_timeout_seconds: float = 60.0
     callback_late_seconds: float = 30.0
     callback_retry_seconds: tuple[float, float] = (1.0, 5.0)
+    hold_callbacks: bool = False
     webhook_secret: str | None = None
     sign_callbacks: bool = True
     seed: int = 0
@@ -116,6 +117,7 @@ def parse(document: object) -> Behaviour:
         sync_timeout_seconds=_number(values.get("sync_timeout_seconds", 60.0), "sync_timeout_seconds"),
         callback_late_seconds=_number(values.get("callback_late_seconds", 30.0), "callback_late_seconds"),
         callback_retry_seconds=_pauses(values.get("callback_retry_seconds", [1.0, 5.0]), "callback_retry_seconds"),
+        hold_callbacks=_boolean(values.get("hold_callbacks", False), "hold_callbacks"),
         webhook_secret=_optional_text(values.get("webhook_secret"), "webhook_secret"),
         sign_callbacks=_boolean(values.get("sign_callbacks", True), "sign_callbacks"),
         seed=_integer(values.get("seed", 0), "seed"),

@@ -57,6 +57,10 @@ class Engine:
         until = self.behaviour.outage_until
         return until is not None and self.clock() < until
 
+    def holds_callbacks(self) -> bool:
+        """Whether callbacks are not sent now, also those that are due."""
+        return self.behaviour.hold_callbacks or self.is_down()
+
     def outage(self) -> bool:
         """Whether a request meets an outage; counted as an injected fault."""
         if not self.is_down():

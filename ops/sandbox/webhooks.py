@@ -23,7 +23,8 @@ _ANSWER_SECONDS = 10.0
 # Each that is open may be a process of its own on the machine that runs the receiver too.
 _CONNECTIONS = 8
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# The clock is the engine's, which a test moves; an outage begins and ends by itself. So both are looked at this often.
+# The clock is the engine's, which a test moves; an outage ends by itself, and what holds callbacks is the engine's too.
+# So they are looked at this often.
 _TICK_SECONDS = 0.05
 
 
@@ -98,11 +99,11 @@ class Webhooks:
         self._free.release()
 
     async def _next_due(self) -> _Delivery:
-        """Wait for the next one whose time has come; during an outage, for its end."""
+        """Wait for the next one whose time has come; while callbacks are held, for the end of that."""
         while True:
             wait = self._waiting[0][0] - self._engine.clock() if self._waiting else None
             if wait is not None and wait <= 0:
-                if not self._engine.is_down():
+                if not self._engine.holds_callbacks():
                     return heapq.heappop(self._waiting)[2]
                 wait = _TICK_SECONDS
             self._changed.clear()
@@ -126,7 +127,10 @@ class Webhooks:
                 self._engine.end_callback(prediction, "delivered")
             return
         delivery = replace(delivery, failures=delivery.failures + 1)
-        if delivery.failures < ATTEMPTS:
+        if self._engine.behaviour.hold_callbacks:
+            # Whoever has them held is about to take the receiver away: that is no reason to give up.
+            self._schedule(replace(delivery, failures=0), self._engine.clock())
+        elif delivery.failures < ATTEMPTS:
             pause = self._engine.behaviour.callback_retry_seconds[delivery.failures - 1]
             self._schedule(delivery, self._engine.clock() + pause)
         else:

@@ -13,50 +13,26 @@ import pytest
 
 from functions.core.catalog import Catalog, parse_catalog
 from infra.config import Config
+from tests.infra.catalogs import account, model
 from tests.infra.template import Template
 
 _REPOSITORY = Path(__file__).parents[2]
-
-CATALOG = """
-[accounts.wavespeed]
-provider = "wavespeed"
-base_url = "https://api.wavespeed.ai"
-plan = "silver"
-plans.silver = { images_per_minute = 500, concurrency = 300 }
-
-[accounts.unused]
-provider = "wavespeed"
-base_url = "https://api.wavespeed.ai"
-plan = "bronze"
-plans.bronze = { images_per_minute = 2, concurrency = 2 }
-"""
-
-MODEL = """
-[models.{name}]
-account = "{account}"
-provider_model = "vendor/{name}"
-price_usd = "0.003"
-enabled = {enabled}
-workers = {workers}
-timeout_seconds = 60
-mode = "{mode}"
-min_side = 256
-max_side = 1536
-formats = ["jpeg"]
-parameters = ["width", "height"]
-"""
 
 Synthesize = Callable[..., Template]
 
 
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
-    """Two lanes of one account, one of which is called back, and a model that is off, the only one of its account."""
+    """Two lanes, one of which is called back, and two models that are off, one of which was called back.
+
+    Each has an account of its own.
+    """
     return parse_catalog(
-        CATALOG
-        + MODEL.format(name="quick", account="wavespeed", enabled="true", workers=8, mode="poll")
-        + MODEL.format(name="fine", account="wavespeed", enabled="true", workers=2, mode="callback")
-        + MODEL.format(name="idle", account="unused", enabled="false", workers=4, mode="sync")
+        "".join(account(name) for name in ("wavespeed", "polled", "former", "unused"))
+        + model("quick", account="polled", workers=8)
+        + model("fine", account="wavespeed", mode="callback")
+        + model("retired", account="former", mode="callback", enabled=False)
+        + model("idle", account="unused", mode="sync", enabled=False)
     )
 
 

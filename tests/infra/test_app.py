@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from infra.config import Config, read_catalog
-from tests.infra.conftest import CATALOG, MODEL, Synthesize
+from tests.infra.catalogs import account, model
+from tests.infra.conftest import Synthesize
 from tests.infra.template import Template
 
 
@@ -25,10 +26,26 @@ def test_without_a_package_the_app_ends_with_a_sentence(
 
 def test_the_lanes_are_those_of_the_catalog_in_the_package(tmp_path: Path) -> None:
     (tmp_path / "functions").mkdir()
-    lane = MODEL.format(name="other", account="wavespeed", enabled="true", workers=2, mode="sync")
-    (tmp_path / "functions" / "catalog.toml").write_text(CATALOG + lane, encoding="utf-8")
+    catalog = account("wavespeed") + model("other", account="wavespeed")
+    (tmp_path / "functions" / "catalog.toml").write_text(catalog, encoding="utf-8")
 
     assert [model.name for model in read_catalog(tmp_path).enabled_models] == ["other"]
+
+
+def test_a_model_whose_callbacks_nothing_reads_ends_the_app_with_a_sentence(
+    node: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from infra import config
+    from infra.app import main
+
+    functions = tmp_path / "build" / "lambda-arm64" / "functions"
+    functions.mkdir(parents=True)
+    catalog = account("wavespeed") + model("fine", account="wavespeed", mode="callback")
+    (functions / "catalog.toml").write_text(catalog, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "CALLBACK_READERS", {})
+    with pytest.raises(SystemExit, match=r"^imagebatch: .*models\.fine\.mode is 'callback'.*make it 'poll'"):
+        main()
 
 
 def test_a_package_without_a_catalog_ends_the_app_with_a_sentence(

@@ -21,6 +21,10 @@ from tests.infra.template import Template
 LANES = {"Lane-quick": "quick", "Lane-fine": "fine"}
 """Model of each lane of the tests' catalog."""
 
+ACCOUNTS = {"Lane-quick": "polled", "Lane-fine": "wavespeed"}
+CALLED_BACK = ("wavespeed", "former")
+"""Accounts with a model in callback mode; that of the second is disabled."""
+
 SETTINGS = {
     "Intake/Splitter": SplitterSettings,
     "Reporting/Tracker": TrackerSettings,
@@ -41,7 +45,7 @@ def worker_may(lane: str) -> dict[str, set[str]]:
         f"{lane}/Worker/Logs": WRITE_LOG,
         f"{lane}/Jobs/Queue": CONSUME | {"sqs:ChangeMessageVisibility"},
         f"{lane}/Jobs/DeadLetters": {"sqs:SendMessage"},
-        "Account-wavespeed/Key": READ_SECRET,
+        f"Account-{ACCOUNTS[lane]}/Key": READ_SECRET,
         **({} if LANES[lane] == "quick" else {"Api/SigningSecret": READ_SECRET}),  # it polls
         "Storage/Images": {"s3:ListBucket"},
         "Storage/Images/*": READ_WRITE_OBJECTS,
@@ -74,8 +78,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "Api/Completion": {
         "Api/Completion/Logs": WRITE_LOG,
         **{f"{lane}/Jobs/Queue": {"sqs:SendMessage"} for lane in LANES},
-        "Account-wavespeed/Key": READ_SECRET,
-        "Account-wavespeed/WebhookSecret": READ_SECRET,
+        **{f"Account-{name}/{secret}": READ_SECRET for name in CALLED_BACK for secret in ("Key", "WebhookSecret")},
         "Api/SigningSecret": READ_SECRET,
         "Storage/Images": {"s3:ListBucket"},
         "Storage/Images/*": READ_WRITE_OBJECTS,
@@ -180,16 +183,17 @@ def test_a_worker_knows_its_lane_and_its_accounts_secret_only(template: Template
     assert told["LANE"] == LANES[lane]
     assert template.name(told["LANE_QUEUE_URL"]) == f"{lane}/Jobs/Queue"
     assert template.name(told["DEAD_LETTER_QUEUE_URL"]) == f"{lane}/Jobs/DeadLetters"
-    assert json.loads(told["PROVIDER_SECRETS"]) == {"wavespeed": "imagebatch/provider/wavespeed"}
+    assert json.loads(told["PROVIDER_SECRETS"]) == {ACCOUNTS[lane]: f"imagebatch/provider/{ACCOUNTS[lane]}"}
     assert json.loads(told["PROVIDER_URLS"]) == {}
     assert told["LEASE_SECONDS"] == "120"
     assert told["CALLBACK_SECRET"] == "imagebatch/callback-signing"
 
 
-def test_the_completion_function_knows_the_secrets_of_every_account(template: Template) -> None:
+def test_the_completion_function_knows_the_secrets_of_who_calls_back(template: Template) -> None:
+    """Of a disabled model too: what was paid for may come late."""
     told = environment(template, "Api/Completion")
-    assert json.loads(told["PROVIDER_SECRETS"]) == {"wavespeed": "imagebatch/provider/wavespeed"}
-    assert json.loads(told["WEBHOOK_SECRETS"]) == {"wavespeed": "imagebatch/webhook/wavespeed"}
+    assert json.loads(told["PROVIDER_SECRETS"]) == {name: f"imagebatch/provider/{name}" for name in CALLED_BACK}
+    assert json.loads(told["WEBHOOK_SECRETS"]) == {name: f"imagebatch/webhook/{name}" for name in CALLED_BACK}
     assert json.loads(told["PROVIDER_URLS"]) == {}
     assert told["CALLBACK_SECRET"] == "imagebatch/callback-signing"
 
@@ -240,7 +244,10 @@ def test_only_who_sends_to_its_own_queue_may_feed_itself_for_long(template: Temp
     }
 
 
-def test_a_model_that_is_switched_off_costs_nothing(template: Template) -> None:
+def test_a_model_that_is_switched_off_costs_no_more_than_the_secrets_of_who_may_still_call_back(
+    template: Template,
+) -> None:
+    assert "retired" not in json.dumps(template.body)
     assert "idle" not in json.dumps(template.body)
     assert "unused" not in json.dumps(template.body)
 

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from functions.core.jobs.callback_key import SHORTEST_SECRET
-from infra.constructs.storage import JOBS_BY_HELD, JOBS_BY_REFERENCE
 from tests.infra.template import Template
 
 KEPT = {
@@ -93,12 +92,6 @@ def test_the_indexes_have_the_names_and_keys_that_the_functions_use(template: Te
             assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
 
 
-def test_the_functions_and_the_stack_name_the_index_alike() -> None:
-    from functions.adapters.dynamodb import HELD_INDEX, REFERENCE_INDEX
-
-    assert (REFERENCE_INDEX, HELD_INDEX) == (JOBS_BY_REFERENCE, JOBS_BY_HELD)
-
-
 def test_tables_are_paid_by_request_and_can_be_restored(template: Template) -> None:
     for table in template.all("AWS::DynamoDB::Table").values():
         assert table["BillingMode"] == "PAY_PER_REQUEST"
@@ -131,13 +124,15 @@ def test_each_account_in_use_has_secrets_that_hold_nothing_yet(
 ) -> None:
     template: Template = request.getfixturevalue(name)
     secrets = template.all("AWS::SecretsManager::Secret")
+    accounts = ("wavespeed", "polled", "former")
     assert {path: (secret["Name"], secret.get("SecretString")) for path, secret in secrets.items()} == {
-        "Account-wavespeed/Key": (f"{stack}/provider/wavespeed", "unset"),
-        "Account-wavespeed/WebhookSecret": (f"{stack}/webhook/wavespeed", "unset"),
+        **{f"Account-{name}/Key": (f"{stack}/provider/{name}", "unset") for name in accounts},
+        **{f"Account-{name}/WebhookSecret": (f"{stack}/webhook/{name}", "unset") for name in accounts},
         "Api/SigningSecret": (f"{stack}/callback-signing", None),
     }
-    assert json.loads(template.outputs["ProviderSecrets"]["Value"]) == {"wavespeed": f"{stack}/provider/wavespeed"}
-    assert json.loads(template.outputs["WebhookSecrets"]["Value"]) == {"wavespeed": f"{stack}/webhook/wavespeed"}
+    keys, webhooks = (json.loads(template.outputs[name]["Value"]) for name in ("ProviderSecrets", "WebhookSecrets"))
+    assert keys == {name: f"{stack}/provider/{name}" for name in accounts}
+    assert webhooks == {name: f"{stack}/webhook/{name}" for name in accounts}
     assert template.outputs["CallbackSecret"]["Value"] == f"{stack}/callback-signing"
 
 

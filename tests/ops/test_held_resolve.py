@@ -18,16 +18,15 @@ from functions.core.catalog import OnAmbiguous, load_catalog
 from functions.core.errors import ErrorClass
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, Stage, State
-from functions.core.messages import parse_doorbell
 from functions.core.writes import Write
 from ops.cli import held as command
 from ops.stack import Stack
+from tests.ops.held_jobs import job, rung, states
 
 NOW_MS = 1_795_250_000_000
 PRICE = Decimal("0.003")
-A, B, C = ("a1" * 32, "b2" * 32, "c3" * 32)
+A, B = ("a1" * 32, "b2" * 32)
 
-PutBatch = Callable[..., None]
 PutHeld = Callable[..., Job]
 Run = Callable[..., Result]
 
@@ -41,25 +40,6 @@ def somebody(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], bool]], 
         monkeypatch.setattr(typer, "confirm", lambda *_, **__: answer())
 
     return there_is
-
-
-def job(stack: Stack, job_id: str) -> Job:
-    return stack.jobs().get_many([job_id], consistent=True)[job_id]
-
-
-def states(stack: Stack, *job_ids: str) -> list[State]:
-    return [job(stack, job_id).state for job_id in job_ids]
-
-
-def rung(stack: Stack) -> list[str]:
-    """The jobs that the lane was told of, as often as it was."""
-    sqs, found = stack.session.client("sqs"), list[str]()
-    while True:
-        answer = sqs.receive_message(QueueUrl=stack.lane_queues["flux-schnell"], MaxNumberOfMessages=10)
-        messages = answer.get("Messages", [])
-        if not messages:
-            return sorted(found)
-        found += [parse_doorbell(message["Body"]).job_id for message in messages]
 
 
 def test_looking_again_costs_nothing_and_sends_a_worker(run: Run, stack: Stack, put_held: PutHeld) -> None:
@@ -160,6 +140,44 @@ def test_giving_up_fails_the_job_and_counts_what_was_charged(
     assert rung(stack) == []
 
 
+def test_giving_up_leaves_a_dead_letter(run: Run, stack: Stack, put_held: PutHeld) -> None:
+    """As a worker does; a model that is gone has no queue for it."""
+    put_held(A, batch="products-aaa", reference="task-1")
+    put_held(B, model="gone")
+
+    assert run("held", "resolve", "--all", "--give-up", "--yes").exit_code == 0
+
+    queue = SqsQueue(stack.sqs(), stack.dead_letter_queues["flux-schnell"])
+    (message,) = queue.client.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=10)["Messages"]
+    assert json.loads(message["Body"]) == {
+        "job_id": A,
+        "model": "flux-schnell",
+        "batch_id": "products-aaa",
+        "error_class": "ambiguous",
+        "error_message": "the answer to the submit was lost",
+        "last_response_code": 200,
+        "attempt_count": 1,
+        "tries": {},
+    }
+    assert states(stack, A, B) == [State.FAILED, State.FAILED]
+
+
+def test_jobs_whose_dead_letters_cannot_be_left_stay_held(
+    run: Run, stack: Stack, put_held: PutHeld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise UndeliveredError("SQS went on refusing messages")
+
+    put_held(A)
+    monkeypatch.setattr(SqsQueue, "send", refuse)
+
+    result = run("held", "resolve", A, "--give-up", "--yes")
+
+    assert result.exit_code == 1
+    assert "dead letters of 1 of the jobs could not be left" in result.stderr
+    assert states(stack, A) == [State.HELD]
+
+
 def test_what_was_counted_as_paid_before_is_not_counted_again(run: Run, stack: Stack, put_held: PutHeld) -> None:
     held = put_held(A, reference="task-1")
     stack.jobs().write(A, lifecycle.count_payment(held, "task-1", PRICE, NOW_MS))
@@ -179,18 +197,35 @@ def test_without_a_terminal_it_has_to_be_said_that_nobody_is_asked(run: Run, sta
     assert states(stack, A) == [State.HELD]
 
 
-@pytest.mark.parametrize(("answer", "exit_code", "state"), [(True, 0, State.PENDING), (False, 1, State.HELD)])
+@pytest.mark.parametrize(("answer", "state"), [(True, State.PENDING), (False, State.HELD)])
 def test_at_a_terminal_the_operator_is_asked(
-    run: Run, stack: Stack, put_held: PutHeld, somebody: Any, answer: bool, exit_code: int, state: State
+    run: Run, stack: Stack, put_held: PutHeld, somebody: Any, answer: bool, state: State
 ) -> None:
+    """A no is an answer that was carried out, not a failure."""
     put_held(A)
     somebody(lambda: answer)
 
-    result = run("held", "resolve", A, "--resubmit")
+    result = run("held", "resolve", A, "--resubmit", "--json")
 
-    assert result.exit_code == exit_code
+    assert result.exit_code == 0
     assert states(stack, A) == [state]
     assert ("Nothing was changed." in result.stderr) is not answer
+    assert json.loads(result.stdout) == {"resolved": [A] if answer else [], "moved_on": []}
+
+
+def test_ctrl_c_in_place_of_an_answer_is_a_sentence(run: Run, stack: Stack, put_held: PutHeld, somebody: Any) -> None:
+    def interrupted() -> bool:
+        raise typer.Abort
+
+    put_held(A)
+    somebody(interrupted)
+
+    result = run("held", "resolve", A, "--resubmit")
+
+    assert result.exit_code == 130
+    assert "Nothing was changed." in result.stderr
+    assert "Aborted" not in result.stderr
+    assert states(stack, A) == [State.HELD]
 
 
 def test_a_job_that_moves_on_while_the_operator_thinks_is_left_and_the_others_are_resolved(
@@ -213,77 +248,6 @@ def test_a_job_that_moves_on_while_the_operator_thinks_is_left_and_the_others_ar
     assert job(stack, A).stage is Stage.ACCEPTED
 
 
-def test_a_job_that_was_resolved_before_is_left_as_it_is(run: Run, stack: Stack, put_held: PutHeld) -> None:
-    put_held(A)
-    put_held(B)
-    assert run("held", "resolve", A[:8], "--give-up", "--yes").exit_code == 0
-
-    again = run("held", "resolve", A, A[:8], B[:8], "--resubmit", "--yes")
-
-    assert again.exit_code == 7
-    assert f"The job {A[:16]} is failed by now" in again.stderr
-    assert f"The job {A[:8]} is not held: it may be on its way again" in again.stderr
-    assert "Not held any more: 2 of 3 jobs." in again.stderr
-    assert states(stack, A, B) == [State.FAILED, State.PENDING]
-
-
-def test_nothing_is_asked_where_nothing_that_was_named_is_held(run: Run, stack: Stack) -> None:
-    result = run("held", "resolve", "abcd", "--look")
-
-    assert (result.exit_code, result.stdout) == (7, "")
-    assert run("held", "resolve", "--all", "--look").stdout == "No job is held; there was nothing to do.\n"
-
-
-def test_a_job_that_the_index_does_not_know_yet_is_found_by_its_whole_id(
-    run: Run, stack: Stack, put_held: PutHeld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_held(A)
-    monkeypatch.setattr(DynamoJobStore, "held", lambda _: iter(()))
-
-    assert run("held", "resolve", A, "--look", "--yes").exit_code == 0
-    assert states(stack, A) == [State.PENDING]
-
-
-def test_the_beginning_of_several_ids_names_them(run: Run, stack: Stack, put_held: PutHeld) -> None:
-    like_a = A[:9] + "0" * 55
-    put_held(A)
-    put_held(like_a)
-
-    result = run("held", "resolve", A[:9], "--look", "--yes")
-
-    assert result.exit_code == 2
-    assert A[:13] in result.stderr
-    assert like_a[:13] in result.stderr
-    assert states(stack, A, like_a) == [State.HELD, State.HELD]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ((A,), "what becomes of the jobs: --look, --resubmit or --give-up."),
-        ((A, "--look", "--give-up"), "--look and --give-up exclude each other"),
-        (("--look",), "which jobs are meant: JOB, --all or --batch."),
-        ((A, "--all", "--look"), "JOB and --all exclude each other"),
-        (("--all", "--batch", "products", "--look"), "--all and --batch exclude each other"),
-        ((A, "--look", "--reference", ""), "--reference needs the id"),
-        ((A, "--resubmit", "--reference", "x"), "--reference goes with --look alone"),
-        ((A, "--look", "--not-taken"), "--not-taken goes with --resubmit alone"),
-        ((A, "--look", "--paid"), "--paid goes with --give-up alone"),
-        (("no-id", "--look"), "'no-id' is no job's id"),
-    ],
-)
-def test_what_cannot_be_meant_is_a_sentence(
-    run: Run, stack: Stack, put_held: PutHeld, arguments: tuple[str, ...], sentence: str
-) -> None:
-    put_held(A)
-
-    result = run("held", "resolve", *arguments, "--yes")
-
-    assert result.exit_code == 2
-    assert sentence in result.stderr
-    assert states(stack, A) == [State.HELD]
-
-
 @pytest.mark.parametrize("options", [("--resubmit",), ("--look",), ("--give-up", "--paid")])
 def test_what_cannot_be_done_for_a_model_that_is_gone_is_a_sentence(
     run: Run, stack: Stack, put_held: PutHeld, options: tuple[str, ...]
@@ -298,33 +262,6 @@ def test_what_cannot_be_done_for_a_model_that_is_gone_is_a_sentence(
     assert states(stack, A, B) == [State.HELD, State.HELD]
     assert run("held", "resolve", "--all", "--give-up", "--yes").exit_code == 0
     assert states(stack, A, B) == [State.FAILED, State.FAILED]
-
-
-def test_a_batch_stands_for_the_held_jobs_that_it_asked_for_closed_or_gone(
-    run: Run, stack: Stack, put_batch: PutBatch, put_held: PutHeld
-) -> None:
-    put_batch("products-aaa", state="completed", held=1)
-    put_held(A, batch="products-aaa")
-    put_held(B, batch="posters-bbb")
-    put_held(C, batch="other-ccc")
-
-    assert run("held", "resolve", "--batch", "products", "--look", "--yes").exit_code == 0
-    assert run("held", "resolve", "--batch", "posters-bbb", "--look", "--yes").exit_code == 0
-
-    assert states(stack, A, B, C) == [State.PENDING, State.PENDING, State.HELD]
-    assert rung(stack) == [A, B]
-
-
-def test_many_are_resolved_at_once(run: Run, stack: Stack, put_held: PutHeld) -> None:
-    ids = [f"{number:064x}" for number in range(60)]
-    for job_id in ids:
-        put_held(job_id)
-
-    result = run("held", "resolve", "--all", "--resubmit", "--yes", "--json")
-
-    assert sorted(json.loads(result.stdout)["resolved"]) == ids
-    assert "Price in all: $0.180." in result.stderr
-    assert rung(stack) == ids
 
 
 def test_workers_that_could_not_be_told_are_a_sentence(

@@ -15,34 +15,13 @@ from ops.local.instance import LocalInstance
 from ops.local.sandbox import sandbox
 from ops.local.session import EmbeddedSession
 from ops.local.state import StateDirectory
+from tests.infra.catalogs import account, model
 
 FAMILY = """
 import pathlib, subprocess, sys, time
 child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])
 pathlib.Path('child').write_text(str(child.pid))
 time.sleep(60)
-"""
-
-
-CATALOG = """
-[accounts.small]
-provider = "wavespeed"
-base_url = "https://api.example"
-plan = "only"
-plans.only = { images_per_minute = 7, concurrency = 3 }
-
-[models.other]
-account = "small"
-provider_model = "vendor/other"
-price_usd = "0.003"
-enabled = true
-workers = 2
-timeout_seconds = 60
-mode = "poll"
-min_side = 256
-max_side = 1536
-formats = ["jpeg"]
-parameters = ["width"]
 """
 
 
@@ -88,13 +67,14 @@ def test_a_package_without_a_catalog_is_refused_before_anything_starts(tmp_path:
     assert not (tmp_path / "state").exists()
 
 
-def test_the_sandbox_enforces_the_plan_of_the_catalog_that_is_deployed(tmp_path: Path) -> None:
+def test_the_sandbox_begins_with_the_plan_that_is_deployed_and_with_callbacks_held(tmp_path: Path) -> None:
+    catalog = account("small", images_per_minute=7, concurrency=3) + model("other", account="small")
     state = StateDirectory.make(tmp_path / "state")
 
-    sandbox(state, parse_catalog(CATALOG)).prepare()
+    sandbox(state, parse_catalog(catalog)).prepare()
 
     behaviour = json.loads((state.path / "sandbox.json").read_text())
-    assert behaviour == {"plan": {"images_per_minute": 7, "concurrency": 3}}
+    assert behaviour == {"plan": {"images_per_minute": 7, "concurrency": 3}, "hold_callbacks": True}
 
 
 def runs(pid: int) -> bool:

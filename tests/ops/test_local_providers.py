@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable, Iterator, Mapping
 
 import boto3
@@ -9,6 +8,7 @@ from functions.core.catalog import Catalog, parse_catalog
 from ops.local.errors import LocalError
 from ops.local.providers import SANDBOX_KEY, Providers
 from ops.sandbox.behaviour import DEFAULT_WEBHOOK_SECRET
+from tests.infra.catalogs import account, model
 
 SANDBOX = "http://127.0.0.1:9000"
 OUTPUTS = {
@@ -16,33 +16,12 @@ OUTPUTS = {
     "WebhookSecrets": '{"wavespeed": "imagebatch/webhook/wavespeed"}',
 }
 
-ACCOUNT = """
-[accounts.{name}]
-provider = "{provider}"
-base_url = "https://api.example"
-plan = "only"
-plans.only = {{ images_per_minute = 1, concurrency = 1 }}
 
-[models.at-{name}]
-account = "{name}"
-provider_model = "vendor/model"
-price_usd = "0.003"
-enabled = {enabled}
-workers = 2
-timeout_seconds = 60
-mode = "poll"
-min_side = 256
-max_side = 1536
-formats = ["jpeg"]
-parameters = ["width"]
-"""
-
-
-def catalog(accounts: Mapping[str, str], *, disabled: str = "") -> Catalog:
+def catalog(accounts: Mapping[str, str], *, disabled: str = "", mode: str = "poll") -> Catalog:
     """A catalog with a model at each account; `accounts` gives their providers."""
     return parse_catalog(
         "".join(
-            ACCOUNT.format(name=name, provider=provider, enabled=json.dumps(name != disabled))
+            account(name, provider=provider) + model(f"at-{name}", account=name, mode=mode, enabled=name != disabled)
             for name, provider in accounts.items()
         )
     )
@@ -102,6 +81,22 @@ def test_an_account_that_no_enabled_model_uses_has_no_address() -> None:
     providers = Providers(catalog=catalog({"fal": "fal", "wavespeed": "wavespeed"}, disabled="fal"))
 
     assert providers.base_urls(SANDBOX) == {"wavespeed": SANDBOX}
+
+
+def test_who_may_still_call_back_is_asked_at_the_sandbox_and_never_where_it_costs(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is off, so its key is not asked for; what the sandbox takes is not shown to the real provider."""
+    late = catalog({"wavespeed": "wavespeed", "fal": "fal"}, disabled="wavespeed", mode="callback")
+    Providers(catalog=late).store_secrets(boto3.Session(), OUTPUTS)
+    assert Providers(catalog=late).base_urls(SANDBOX) == {"fal": SANDBOX, "wavespeed": SANDBOX}
+    assert values(stored) == (SANDBOX_KEY, DEFAULT_WEBHOOK_SECRET)
+
+    monkeypatch.setenv("FAL_API_KEY", "real")
+    monkeypatch.delenv("WAVESPEED_API_KEY", raising=False)
+    Providers(live=True, catalog=late).store_secrets(boto3.Session(), OUTPUTS)
+
+    assert values(stored) == ("unset", "unset")
 
 
 def test_live_providers_are_reached_where_the_catalog_says(monkeypatch: pytest.MonkeyPatch) -> None:

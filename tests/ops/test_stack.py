@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ OUTPUTS = {
     "MetadataBucket": "meta",
     "JobsTable": "jobs",
     "BatchesTable": "batches",
-    "Lanes": '{"flux-schnell": {"queue_url": "https://sqs.example/jobs", "function": "worker"}}',
+    "Lanes": json.dumps(
+        {"flux-schnell": {"queue_url": "https://sqs.example/jobs", "dead_letter_queue_url": "https://sqs.example/dead"}}
+    ),
     "ProviderSecrets": '{"wavespeed": "imagebatch/provider/wavespeed"}',
     "WebhookSecrets": '{"wavespeed": "imagebatch/webhook/wavespeed"}',
 }
@@ -48,6 +51,7 @@ def test_a_stack_is_known_by_its_outputs() -> None:
 
     assert (stack.account, stack.inbox_bucket, stack.batches_table) == ("123456789012", "in", "batches")
     assert stack.lane_queues == {"flux-schnell": "https://sqs.example/jobs"}
+    assert stack.dead_letter_queues == {"flux-schnell": "https://sqs.example/dead"}
     assert stack.provider_secrets == {"wavespeed": "imagebatch/provider/wavespeed"}
     assert stack.webhook_secrets == {"wavespeed": "imagebatch/webhook/wavespeed"}
 

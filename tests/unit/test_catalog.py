@@ -136,3 +136,44 @@ def test_a_models_own_rule_comes_before_the_default() -> None:
     assert read.retry_rule(ErrorClass.CAPACITY) == RetryRule(retries=2, delay_seconds=9)
     assert read.retry_rule(ErrorClass.NETWORK) == RetryRule()
     assert read.retry_rule(ErrorClass.AUTH) == RetryRule(retries=1, delay_seconds=90)
+
+
+def test_what_the_code_can_buy_is_not_refused() -> None:
+    catalog = parse_catalog(text('mode = "callback"'))
+
+    catalog.check_providers(known={"wavespeed", "other"}, calling_back={"wavespeed"})
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_callbacks_that_nothing_reads_are_refused_with_the_model_and_what_to_do(enabled: str) -> None:
+    """A model that is off is refused too: it is switched on by one word."""
+    on = MODEL.replace("models.m]", "models.on]")
+    catalog = parse_catalog(text('mode = "callback"', f"enabled = {enabled}") + on)
+
+    with pytest.raises(CatalogError, match=r"models\.m\.mode is 'callback'.*callbacks of 'wavespeed'.*'poll'"):
+        catalog.check_providers(known={"wavespeed"}, calling_back={"other"})
+
+
+def test_a_provider_that_no_code_speaks_to_is_refused_with_those_there_are() -> None:
+    with pytest.raises(CatalogError, match=r"accounts\.one\.provider is 'wavespeed'.*one of fal, other$"):
+        parse_catalog(text()).check_providers(known={"other", "fal"}, calling_back=())
+
+
+@pytest.mark.parametrize(
+    ("lines", "in_use", "called_back"),
+    [
+        ((), ["one"], []),
+        (('mode = "callback"',), ["one"], ["one"]),
+        (("enabled = false",), [], []),
+        (('mode = "callback"', "enabled = false"), ["one"], ["one"]),
+    ],
+)
+def test_an_account_is_in_use_while_it_is_bought_through_or_may_be_called_back(
+    lines: tuple[str, ...], in_use: list[str], called_back: list[str]
+) -> None:
+    """Late callbacks of a model that was switched off need its account's secrets."""
+    other = (ACCOUNT + MODEL).replace(".one", ".two").replace('"one"', '"two"').replace("models.m]", "models.on]")
+    catalog = parse_catalog(text(*lines) + other)
+
+    assert {account.name for account in catalog.accounts_in_use} == {*in_use, "two"}
+    assert [account.name for account in catalog.called_back_accounts] == called_back

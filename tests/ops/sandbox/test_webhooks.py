@@ -145,6 +145,36 @@ def test_after_two_failures_the_third_attempt_is_delivered_with_the_events_id(sa
     assert (callbacks["delivered"], callbacks["attempts"], callbacks["failed_attempts"]) == (1, 3, {"302": 1, "500": 1})
 
 
+def test_while_callbacks_are_held_none_is_sent_and_what_is_due_is_sent_afterwards(sandbox: Any, receiver: Any) -> None:
+    sandbox.behave(hold_callbacks=True)
+    sandbox.accepted(webhook=receiver.url)
+    sandbox.clock.advance(60)
+    sandbox.clock.is_looked_at()
+    assert (sandbox.callbacks()["due"], sandbox.callbacks()["pending"], receiver.received) == (1, 1, [])
+
+    sandbox.behave()
+
+    assert sandbox.settled()["delivered"] == len(receiver.received) == 1
+
+
+def test_an_attempt_that_fails_while_callbacks_are_held_is_not_the_last(
+    sandbox: Any, receiver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "ATTEMPTS", 1)
+    receiver.gate.clear()
+    receiver.answers.append(503)
+    sandbox.accepted(webhook=receiver.url)
+    receiver.wait_for(1)
+
+    sandbox.behave(hold_callbacks=True)
+    receiver.gate.set()
+    until(lambda: sandbox.callbacks()["attempts"] == 1)
+    assert sandbox.callbacks()["pending"] == 1
+    sandbox.behave()
+
+    assert (sandbox.settled()["delivered"], sandbox.callbacks()["given_up"]) == (1, 0)
+
+
 def test_after_three_failures_it_is_given_up(sandbox: Any, receiver: Any) -> None:
     sandbox.behave(callback_retry_seconds=[0, 0])
     receiver.answers.extend([503, DROP, 404])
