@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.core.messages import parse_report
+from functions.core.batches.messages import parse_report
 from functions.observability import logger
 from functions.runtime import reporter as runtime
 

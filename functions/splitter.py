@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.core.messages import parse_intake
+from functions.core.batches.messages import parse_intake
 from functions.observability import logger
 from functions.runtime import splitter as runtime
 

@@ -1,68 +1,17 @@
-"""What lies in the queues: parsed at the edge, written in one place."""
+"""What lies in the queues: parsed at the edge, written in one place.
+
+The messages of batches are in `functions.core.batches.messages`, since a worker starts sooner without them.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
-from urllib.parse import unquote_plus
+from typing import TYPE_CHECKING, Any, TypeVar
 
-
-@dataclass(frozen=True, slots=True)
-class Uploaded:
-    """An object version appeared in the inbox. `size` in bytes."""
-
-    key: str
-    version: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """Walk the object on from a record boundary. row and line are those of `offset`."""
-
-    batch_id: str
-    key: str
-    version: str
-    offset: int
-    row: int
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Plan the rows between two record boundaries of the object. row and line are those of `offset`."""
-
-    batch_id: str
-    key: str
-    version: str
-    offset: int
-    end: int
-    row: int
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """Send the messages of a manifest part's pending jobs of one model, from its `start`-th job on."""
-
-    batch_id: str
-    part: int
-    model: str
-    start: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A minute has passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """A batch looks as if nothing were left to do."""
-
-    batch_id: str
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,52 +38,15 @@ class DeadLetter:
 _T = TypeVar("_T")
 _JOB_ID = re.compile(r"[0-9a-f]{64}")
 
-IntakeMessage = Uploaded | Scan | Chunk | Ring
-ReportMessage = Tick | Close
-
-_INTAKE: dict[str, type[Scan | Chunk | Ring]] = {"scan": Scan, "chunk": Chunk, "ring": Ring}
-
 
 class UnknownMessageError(Exception):
     """Raised when a queue message is none of those its queue is for."""
 
 
-def dump(message: Scan | Chunk | Ring | Tick | Close | Doorbell | DeadLetter) -> str:
-    """A message's body."""
-    kind = {} if isinstance(message, (Doorbell, DeadLetter)) else {"kind": type(message).__name__.lower()}
-    return json.dumps({**kind, **asdict(message)}, separators=(",", ":"))
-
-
-def parse_intake(body: str) -> tuple[IntakeMessage, ...]:
-    """Read a message of the intake queue: ours, or an event notification of S3 (none for its test event).
-
-    Raises:
-        UnknownMessageError: when it is neither.
-    """
-    content = _object(body)
-    if content.get("Event") == "s3:TestEvent":
-        return ()
-    if "Records" in content:
-        return tuple(_uploaded(record) for record in content["Records"])
-    kind = content.pop("kind", None)
-    if kind not in _INTAKE:
-        raise UnknownMessageError(f"the intake queue has no messages of kind {kind!r}")
-    return (_build(_INTAKE[kind], content),)
-
-
-def parse_report(body: str) -> ReportMessage:
-    """Read a message of the reports queue.
-
-    Raises:
-        UnknownMessageError: when it is none.
-    """
-    content = _object(body)
-    kind = content.pop("kind", None)
-    if kind == "tick":
-        return Tick()
-    if kind == "close":
-        return _build(Close, content)
-    raise UnknownMessageError(f"the reports queue has no messages of kind {kind!r}")
+def dump(message: DataclassInstance) -> str:
+    """A message's body; its kind goes first, where its queue has several."""
+    kind = getattr(message, "kind", None)
+    return json.dumps({**({"kind": kind} if kind else {}), **asdict(message)}, separators=(",", ":"))
 
 
 def parse_doorbell(body: str) -> Doorbell:
@@ -143,13 +55,18 @@ def parse_doorbell(body: str) -> Doorbell:
     Raises:
         UnknownMessageError: when it is none.
     """
-    doorbell = _build(Doorbell, _object(body))
+    doorbell = build(Doorbell, read_object(body))
     if not _JOB_ID.fullmatch(str(doorbell.job_id)):
         raise UnknownMessageError("the message names no job")
     return Doorbell(str(doorbell.job_id))
 
 
-def _object(body: str) -> dict[str, Any]:
+def read_object(body: str) -> dict[str, Any]:
+    """A body that is a JSON object.
+
+    Raises:
+        UnknownMessageError: when it is not.
+    """
     try:
         content = json.loads(body)
     except ValueError as error:
@@ -159,16 +76,13 @@ def _object(body: str) -> dict[str, Any]:
     return content
 
 
-def _build(kind: type[_T], content: dict[str, Any]) -> _T:
+def build(kind: type[_T], content: dict[str, Any]) -> _T:
+    """A message of this kind.
+
+    Raises:
+        UnknownMessageError: when the content is not its fields.
+    """
     try:
         return kind(**content)
     except TypeError as error:
         raise UnknownMessageError(f"the message is no {kind.__name__}: {error}") from error
-
-
-def _uploaded(record: dict[str, Any]) -> Uploaded:
-    """Keys are URL-encoded (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html)."""
-    stored = record["s3"]["object"]
-    return Uploaded(
-        key=unquote_plus(stored["key"]), version=stored.get("versionId", ""), size=int(stored.get("size", 0))
-    )

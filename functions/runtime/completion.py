@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from functions.adapters import aws
@@ -14,9 +16,23 @@ from functions.providers.callbacks import CALLBACK_READERS
 from functions.runtime import job_store
 from functions.runtime.pictures import vault
 from functions.runtime.providers import CLOCK, image_api, loop, secret
-from functions.settings import CompletionSettings, read_settings
+from functions.settings import read_settings
 
 __all__ = ["completion", "loop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionSettings:
+    """Settings of the completion function. `lane_queues` goes by model, the other mappings by account."""
+
+    jobs_table: str
+    images_bucket: str
+    metadata_bucket: str
+    lane_queues: Mapping[str, str]
+    provider_urls: Mapping[str, str]
+    provider_secrets: Mapping[str, str]
+    webhook_secrets: Mapping[str, str]
+    callback_secret: str
 
 
 def completion() -> Completion:

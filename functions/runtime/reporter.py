@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cache
 
 from functions.adapters import aws
@@ -15,7 +16,18 @@ from functions.core.batches.reporting import Reporter
 from functions.core.catalog import load_catalog
 from functions.observability import log_event
 from functions.runtime import job_store
-from functions.settings import ReporterSettings, read_settings
+from functions.settings import read_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReporterSettings:
+    """Settings of the reporter."""
+
+    metadata_bucket: str
+    jobs_table: str
+    batches_table: str
+    intake_queue_url: str
+    reports_queue_url: str
 
 
 @cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from functions.adapters import aws
@@ -17,7 +19,21 @@ from functions.core.batches.scanning import Scanner
 from functions.core.catalog import load_catalog
 from functions.observability import log_event
 from functions.runtime import job_store
-from functions.settings import SplitterSettings, read_settings
+from functions.settings import read_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitterSettings:
+    """Settings of the splitter. `chunk_rows`: rows of a chunk; `lane_queues`: queue URL by model."""
+
+    inbox_bucket: str
+    metadata_bucket: str
+    jobs_table: str
+    batches_table: str
+    intake_queue_url: str
+    reports_queue_url: str
+    lane_queues: Mapping[str, str]
+    chunk_rows: int
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cache
 
 from functions.adapters import aws
@@ -10,7 +11,15 @@ from functions.adapters.batches import DynamoBatchStore
 from functions.adapters.clock import SystemClock
 from functions.adapters.sqs import SqsQueue
 from functions.core.batches.tracking import Tracker
-from functions.settings import TrackerSettings, read_settings
+from functions.settings import read_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerSettings:
+    """Settings of the tracker."""
+
+    batches_table: str
+    reports_queue_url: str
 
 
 @cache

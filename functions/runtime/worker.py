@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from functions.adapters import aws
@@ -19,9 +20,31 @@ from functions.observability import log_event
 from functions.runtime import job_store
 from functions.runtime.pictures import vault
 from functions.runtime.providers import CLOCK, image_api, loop, secret
-from functions.settings import WorkerSettings, read_settings
+from functions.settings import read_settings
 
 __all__ = ["lane_worker", "loop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """Settings of one lane's worker. `lane` is the model's name; the mappings go by account.
+
+    `api_url` is where providers reach us, empty where they shall not; `callback_secret` is the secret id of what
+    callback URLs are signed with.
+    """
+
+    lane: str
+    jobs_table: str
+    lanes_table: str
+    images_bucket: str
+    metadata_bucket: str
+    lane_queue_url: str
+    dead_letter_queue_url: str
+    provider_urls: Mapping[str, str]
+    provider_secrets: Mapping[str, str]
+    lease_seconds: int
+    api_url: str
+    callback_secret: str
 
 
 def lane_worker(owner: str, remaining: Callable[[], float]) -> LaneWorker:

@@ -18,6 +18,7 @@ from urllib.parse import quote_plus
 
 from functions.core.batches.chunking import JOBS_OF_A_PART, Chunker
 from functions.core.batches.intake import Splitter
+from functions.core.batches.messages import Close, Tick, parse_intake, parse_report
 from functions.core.batches.records import COUNTERS, Batch
 from functions.core.batches.reporting import Reporter
 from functions.core.batches.ringing import Ringer, lanes_of
@@ -28,7 +29,7 @@ from functions.core.errors import ErrorClass, Fault
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, Picture, State, job_from_record
 from functions.core.keys import batch_id_for, image_key, results_key
-from functions.core.messages import Close, Tick, dump, parse_doorbell, parse_intake, parse_report
+from functions.core.messages import dump, parse_doorbell
 from tests.fakes.batches import ManualClock, MemoryBatches, MemoryUpload
 from tests.fakes.lane import Lines
 from tests.fakes.stores import MemoryObjects, MemoryQueue, StreamedJobs

@@ -10,10 +10,10 @@ from uuid import uuid4
 import pytest
 
 from functions import reporter, splitter, tracker
+from functions.core.batches.messages import Chunk, parse_intake
 from functions.core.batches.recount import SILENCE_SECONDS
 from functions.core.jobs.records import State
 from functions.core.keys import batch_id_for
-from functions.core.messages import Chunk, parse_intake
 from tests.fakes.plant import PRICE, Plant
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"

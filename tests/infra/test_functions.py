@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from functions.settings import (
-    CompletionSettings,
-    ReporterSettings,
-    SplitterSettings,
-    TrackerSettings,
-    WorkerSettings,
-    read_settings,
-)
+from functions.runtime.completion import CompletionSettings
+from functions.runtime.reporter import ReporterSettings
+from functions.runtime.splitter import SplitterSettings
+from functions.runtime.tracker import TrackerSettings
+from functions.runtime.worker import WorkerSettings
+from functions.settings import read_settings
 from tests.infra.template import Template
 
 LANES = {"Lane-quick": "quick", "Lane-fine": "fine"}

@@ -11,6 +11,7 @@ from functions.core.batches import manifest
 from functions.core.batches.asking import ask
 from functions.core.batches.counting import COUNTED_SECONDS, Counts, add_to
 from functions.core.batches.manifest import ManifestPart, Row
+from functions.core.batches.messages import Chunk, Close
 from functions.core.batches.records import Batch, BatchStore, Part, RowProblem
 from functions.core.batches.refusing import UNUSABLE, give_up
 from functions.core.batches.ringing import Ringer
@@ -20,7 +21,7 @@ from functions.core.input.errors import Problem
 from functions.core.input.identity import PictureSpec, job_id
 from functions.core.input.planning import PlannedRow
 from functions.core.input.segments import Place
-from functions.core.messages import Chunk, Close, dump
+from functions.core.messages import dump
 from functions.core.ports import Clock, EventLog, JobStore, ObjectStore, Queue
 from functions.core.writes import StaleWriteError
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from functions.core.batches.chunking import Chunker
+from functions.core.batches.messages import Chunk, IntakeMessage, Ring, Scan, Uploaded
 from functions.core.batches.ringing import Ringer
 from functions.core.batches.scanning import Scanner
-from functions.core.messages import Chunk, IntakeMessage, Ring, Scan, Uploaded
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ from contextlib import suppress
 
 from functions.core.batches import changes as batch_changes
 from functions.core.batches.counting import COUNTED_SECONDS
+from functions.core.batches.messages import Close
 from functions.core.batches.records import BatchStore
 from functions.core.errors import MissingObjectError
 from functions.core.input.errors import InputError
-from functions.core.messages import Close, dump
+from functions.core.messages import dump
 from functions.core.ports import Clock, EventLog, Queue
 from functions.core.writes import StaleWriteError
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from functions.core.batches import changes as batch_changes
 from functions.core.batches.counting import exactly
+from functions.core.batches.messages import Close, ReportMessage, Ring, Tick
 from functions.core.batches.records import Batch, BatchStore
 from functions.core.batches.recount import SILENCE_SECONDS, Recount, Truth
 from functions.core.batches.watch import needs, past_deadline, past_life, recount_due, silent
 from functions.core.catalog import Catalog
 from functions.core.keys import results_key
-from functions.core.messages import Close, ReportMessage, Ring, Tick, dump
+from functions.core.messages import dump
 from functions.core.ports import Clock, EventLog, JobStore, ObjectStore, Queue, Upload
 from functions.core.writes import StaleWriteError
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from functions.core.batches import changes as batch_changes
 from functions.core.batches import manifest
 from functions.core.batches.manifest import ManifestPart
+from functions.core.batches.messages import Ring
 from functions.core.batches.records import Batch, BatchStore, Part
 from functions.core.catalog import Catalog
 from functions.core.jobs.lifecycle import claimable
-from functions.core.messages import Doorbell, Ring, dump
+from functions.core.messages import Doorbell, dump
 from functions.core.ports import Clock, EventLog, JobStore, ObjectStore, Queue
 from functions.core.writes import StaleWriteError
 

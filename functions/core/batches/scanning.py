@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from functions.core.batches import changes as batch_changes
 from functions.core.batches.counting import COUNTED_SECONDS
+from functions.core.batches.messages import Chunk, Close, Scan, Uploaded
 from functions.core.batches.records import Batch, BatchStore, Source, batch_from_record
 from functions.core.batches.refusing import UNUSABLE, give_up
 from functions.core.batches.sheet import RECIPE_LIMIT, batch_recipe, open_sheet
@@ -17,7 +18,7 @@ from functions.core.input.rows import cut_ranges
 from functions.core.input.segments import Place
 from functions.core.input.table import Table
 from functions.core.keys import batch_id_for, folder_of, recipe_key
-from functions.core.messages import Chunk, Close, Scan, Uploaded, dump
+from functions.core.messages import dump
 from functions.core.ports import Clock, EventLog, ObjectStore, Queue
 from functions.core.writes import StaleWriteError, Write
 

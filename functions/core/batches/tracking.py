@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from functions.core.batches import changes as batch_changes
 from functions.core.batches.counting import Change, deltas
+from functions.core.batches.messages import Close
 from functions.core.batches.records import BatchStore
-from functions.core.messages import Close, dump
+from functions.core.messages import dump
 from functions.core.ports import Clock, Queue
 from functions.core.writes import StaleWriteError
 

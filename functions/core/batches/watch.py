@@ -5,9 +5,9 @@ What is looked after without anything coming of it is looked after less and less
 
 from __future__ import annotations
 
+from functions.core.batches.messages import Close, Scan
 from functions.core.batches.records import Batch, epoch_ms
 from functions.core.batches.recount import SILENCE_SECONDS
-from functions.core.messages import Close, Scan
 
 LONGEST_REST_SECONDS = 6 * 3600
 LIFE_SECONDS = 7 * 24 * 3600

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from functions.core.batches.messages import Chunk, Scan
 from functions.core.batches.records import BatchState, part_record
-from functions.core.messages import Chunk, Scan, dump
+from functions.core.messages import dump
 from tests.fakes.plant import FILE, CrashError, Plant
 
 

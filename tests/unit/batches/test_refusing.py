@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from functions.core.batches.messages import Scan
 from functions.core.batches.records import BatchState, epoch_ms
 from functions.core.catalog import parse_catalog
 from functions.core.jobs.records import State
-from functions.core.messages import Scan, dump
+from functions.core.messages import dump
 from tests.fakes.plant import CATALOG, FILE, Plant
 
 

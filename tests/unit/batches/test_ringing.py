@@ -6,10 +6,11 @@ import json
 
 import pytest
 
+from functions.core.batches.messages import Ring
 from functions.core.batches.ringing import FIRST_JOBS, lanes_of
 from functions.core.catalog import parse_catalog
 from functions.core.jobs.records import State
-from functions.core.messages import Doorbell, Ring, dump, parse_doorbell
+from functions.core.messages import Doorbell, dump, parse_doorbell
 from tests.fakes.plant import CATALOG, LEASE_MS, MODEL, Plant, csv_of
 from tests.fakes.stores import MemoryQueue
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from functions.core.batches import changes as batch_changes
+from functions.core.batches.messages import Ring
 from functions.core.batches.records import BatchState
 from functions.core.batches.recount import SILENCE_SECONDS
 from functions.core.catalog import parse_catalog
 from functions.core.errors import ErrorClass
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Stage, State
-from functions.core.messages import Ring
 from tests.fakes.plant import CATALOG, LEASE_MS, MODEL, Plant
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from functions.core.batches import changes as batch_changes
+from functions.core.batches.messages import Chunk, Scan, Uploaded
 from functions.core.batches.records import CLOSED, Batch, BatchState
 from functions.core.batches.scanning import SAFETY_SECONDS, SCAN_SECONDS
 from functions.core.input.lines import RECORD_LIMIT
-from functions.core.messages import Chunk, Scan, Uploaded
 from functions.core.writes import Write
 from tests.fakes.plant import PLENTY, Plant
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.core.batches.messages import Chunk, Scan
 from functions.core.batches.records import BatchState
-from functions.core.messages import Chunk, Scan, dump
+from functions.core.messages import dump
 from tests.fakes.plant import FILE, PRICE, Plant, counters
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functions.core.batches.messages import Tick
 from functions.core.batches.records import BatchState
 from functions.core.batches.recount import SILENCE_SECONDS
 from functions.core.batches.watch import LIFE_SECONDS
 from functions.core.jobs.records import State
 from functions.core.keys import results_key
-from functions.core.messages import Tick, dump
+from functions.core.messages import dump
 from tests.fakes.plant import Plant
 
 HOUR = 3600
