@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from functions.core.jobs.records import Job, job_from_record
+from functions.core.writes import StaleWriteError, Write
 from tests.fakes.lane import LEASE_SECONDS
 
 if TYPE_CHECKING:
@@ -17,6 +21,10 @@ T = TypeVar("T")
 
 class ThrottledError(Exception):
     """What AWS raises when it has had enough; nothing has happened."""
+
+
+class AnswerLostError(Exception):
+    """What is raised when a request timed out: nobody knows what has happened."""
 
 
 class Killed(BaseException):  # no error: kill -9
@@ -81,10 +89,9 @@ class Guarded:
     The worker calls these from threads; on the virtual loop they run inline, so time passes around them and not inside.
     """
 
-    def __init__(self, process: Process, port: Any, *, owned: bool = False) -> None:
+    def __init__(self, process: Process, port: Any) -> None:
         self._process = process
         self._port = port
-        self._owned = owned
 
     def __getattr__(self, name: str) -> Any:
         method, process = getattr(self._port, name), self._process
@@ -94,8 +101,6 @@ class Guarded:
             if process.world.random.random() < process.world.chances.throttled:
                 raise ThrottledError
             answer = method(*args, **kwargs)
-            if self._owned and name == "write":
-                process.world.note(process.owner, args[0], args[1])
             self._maybe_die()
             return answer
 
@@ -107,3 +112,52 @@ class Guarded:
             process.dead = True
         if process.dead:
             raise Killed
+
+
+class GuardedJobs(Guarded):
+    """The jobs table, seen from one process. A write may be carried out and its answer get lost on the way."""
+
+    def write(self, job_id: str, write: Write) -> Job:
+        random, chances = self._process.world.random, self._process.world.chances
+        self._maybe_die()
+        if random.random() < chances.throttled:
+            raise ThrottledError
+        if random.random() < chances.write_answer_lost:
+            self._lose_answer(job_id, write)
+        after = self._carry_out(job_id, write)
+        self._maybe_die()
+        return after
+
+    def write_many(self, writes: Mapping[str, Write]) -> dict[str, Job]:
+        """One request for each, as the adapter does it: some may be carried out when one breaks."""
+        refused = {}
+        for job_id, write in writes.items():
+            try:
+                self.write(job_id, write)
+            except StaleWriteError as stale:
+                refused[job_id] = job_from_record(stale.record)
+        return refused
+
+    def create_many(self, writes: Mapping[str, Write]) -> frozenset[str]:
+        return frozenset(self.write_many(writes))
+
+    def _lose_answer(self, job_id: str, write: Write) -> None:
+        """The write is carried out now or comes through some seconds late; the SDK sends it again, or has given up."""
+        random = self._process.world.random
+        draw = random.random()
+        if draw < 0.25:
+            late = partial(self._carry_out_late, job_id, write)
+            asyncio.get_running_loop().call_later(random.uniform(0, 2 * LEASE_SECONDS), late)
+        else:
+            self._carry_out(job_id, write)
+        if draw < 0.5:
+            raise AnswerLostError
+
+    def _carry_out_late(self, job_id: str, write: Write) -> None:
+        with suppress(StaleWriteError):
+            self._carry_out(job_id, write)
+
+    def _carry_out(self, job_id: str, write: Write) -> Job:
+        after: Job = self._port.write(job_id, write)
+        self._process.world.note(self._process.owner, job_id, write)
+        return after
