@@ -81,7 +81,7 @@ class GiveUp:
 
     def cost(self, job: Job) -> Decimal:
         """What is counted as paid for the job by giving it up, beside what was counted before."""
-        counted = job.stage is Stage.ACCEPTED and job.reference in job.paid_references
+        counted = job.stage is Stage.ACCEPTED and job.reference in job.settled_calls
         return Decimal(0) if counted else self.prices.get(job.model, Decimal(0))
 
 
@@ -248,7 +248,7 @@ def record(catalog: Catalog, job: Job) -> dict[str, Any]:
         "call_attempt": job.call_attempt,
         "tries": dict(job.tries),
         "repays": job.repays,
-        "paid_references": sorted(job.paid_references),
+        "settled_calls": sorted(job.settled_calls),
         "cost_usd": job.cost_usd or Decimal(0),
         "price_again_usd": price_again(catalog, job),
     }
@@ -273,7 +273,7 @@ def _check_reference(stack: Stack, jobs: Sequence[Job], reference: str) -> None:
             f"The provider gave this job's call the id {known}, so '{reference}' is another one's. "
             "Without --reference the provider is asked about its own."
         )
-    if reference not in (job.reference, *job.paid_references) and stack.jobs().known_references([reference]):
+    if reference not in (job.reference, *job.settled_calls) and stack.jobs().known_references([reference]):
         raise UsageError(f"'{reference}' is the prediction of another job, so it cannot be this one's.")
 
 

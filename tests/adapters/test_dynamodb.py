@@ -290,7 +290,7 @@ def test_a_payment_is_counted_once(jobs: DynamoJobStore) -> None:
         with pytest.raises(StaleWriteError):
             jobs.write(job.job_id, lifecycle.count_payment(job, reference, PRICE, 9))
     (job,) = jobs.held()
-    assert (job.cost_usd, job.paid_references) == (2 * PRICE, frozenset({"p1", "p2"}))
+    assert (job.cost_usd, job.settled_calls) == (2 * PRICE, frozenset({"p1", "p2"}))
 
 
 def test_reading_or_creating_nothing_asks_for_nothing(jobs: DynamoJobStore) -> None:

@@ -113,7 +113,7 @@ def test_the_record_says_all_that_a_search_in_the_providers_dashboard_needs(run:
         "call_attempt": 1,
         "tries": {},
         "repays": 0,
-        "paid_references": [],
+        "settled_calls": [],
         "cost_usd": 0.0,
         "price_again_usd": 0.003,
     }

@@ -218,7 +218,7 @@ class Attempt:
                 answer = await self._asking.read("poll", self._services.api.poll(self._job.reference), ASK_SECONDS)
             except PollError as error:
                 if self._job.reference_claimed and error.fault.response_code == UNKNOWN:
-                    return await self._disown()
+                    return await self._disown("is not known to the provider", UNKNOWN)
                 fault, answer = error.fault, Working()
             else:
                 fault = None
@@ -232,9 +232,13 @@ class Attempt:
         left = isinstance(outcome, Later) and self._callback_url and fault is None
         return (await self._last_look() if left else None) or outcome
 
-    async def _disown(self) -> Outcome:
-        """The operator has named a prediction that is not there."""
-        fault = Fault(ErrorClass.AMBIGUOUS, f"the provider knows no prediction '{self._job.reference}'", UNKNOWN)
+    async def _disown(self, why: str, code: int | None) -> Outcome:
+        """The operator has named a prediction that is not there, or that failed.
+
+        One that failed proves nothing of the job's own call: to submit anew for it is the operator's to say.
+        """
+        named = f"the prediction '{self._job.reference}' that was named {why}"
+        fault = Fault(ErrorClass.AMBIGUOUS, named, code)
         await self._write(lifecycle.disown(self._fence, self._job, fault, self._services.clock.now_ms()))
         return self._ended("held", fault.error_class)
 
@@ -243,6 +247,8 @@ class Attempt:
         match answer:
             case Completed(output):
                 return await self._take(output)
+            case Refused(fault) if self._job.reference_claimed:
+                return await self._disown(f"failed ({fault.message})", fault.response_code)
             case Refused(fault):
                 return await self._fail_or_retry(fault)
             case Gone(fault):

@@ -270,7 +270,7 @@ class _Turn:
 
     def _is_own(self) -> bool:
         """Whether the job's record names the prediction."""
-        return self._notice.reference in (self._job.reference, *self._job.paid_references)
+        return self._notice.reference in (self._job.reference, *self._job.settled_calls)
 
     async def _is_likely(self) -> bool:
         """Whether an unsigned hint, which whoever knows one of our URLs can send, may be followed.

@@ -99,7 +99,7 @@ def revive(job: Job, batch_id: str, now_ms: int) -> Write:
         },
         removes=("tries", "idle_claims", "finished_at", *_WAITING, *_LAST_ERROR),
         # Its price is in the cost since it failed, so it is not added again when it succeeds.
-        joins={"batches": batch_id, **({"paid_references": job.reference} if resumes else {})},
+        joins={"batches": batch_id, **({"settled_calls": job.reference} if resumes else {})},
     )
 
 
@@ -274,8 +274,10 @@ def leave(fence: int, job: Job, now_ms: int, *, unreachable: bool = False) -> Wr
 def give_back(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
     """A try failed in a way that another may not: pending again, one try spent. By the owner.
 
-    The stage stays if the provider still has the paid picture (`fault.resumable`).
+    The stage stays if the provider still has the paid picture (`fault.resumable`); a call that it took and failed costs
+    nothing, whoever brings news of it later.
     """
+    over = job.stage is Stage.ACCEPTED and not fault.resumable
     return Write(
         name="give_back",
         when=_owned_as_seen(fence, job),
@@ -286,6 +288,7 @@ def give_back(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
             **_fault(fault),
         },
         removes=(*_OPEN_ATTEMPT, "idle_claims", *_WAITING, *_closed_stage(fault)),
+        joins={"settled_calls": job.reference} if over else {},
     )
 
 
@@ -298,7 +301,7 @@ def succeed(
         when=_owned(fence),
         sets=_success(picture, image_key, latency_ms, now_ms),
         removes=_CLOSED,
-        adds={"cost_usd": price_usd * (job.reference not in job.paid_references)},
+        adds={"cost_usd": price_usd * (job.reference not in job.settled_calls)},
     )
 
 
@@ -307,7 +310,8 @@ def fail(fence: int, job: Job, fault: Fault, *, price_usd: Decimal, now_ms: int)
 
     A picture that the provider has, and that could not be had from it, is paid for all the same.
     """
-    paid = job.stage is Stage.ACCEPTED and fault.resumable
+    taken = job.stage is Stage.ACCEPTED
+    paid = taken and fault.resumable and job.reference not in job.settled_calls
     return Write(
         name="fail",
         when=_owned_as_seen(fence, job),
@@ -319,8 +323,8 @@ def fail(fence: int, job: Job, fault: Fault, *, price_usd: Decimal, now_ms: int)
             **_fault(fault),
         },
         removes=(*_OPEN_ATTEMPT, "idle_claims", *_closed_stage(fault)),
-        adds={"cost_usd": price_usd * (paid and job.reference not in job.paid_references)},
-        joins={"paid_references": job.reference} if paid else {},
+        adds={"cost_usd": price_usd * paid},
+        joins={"settled_calls": job.reference} if taken else {},
     )
 
 
@@ -342,14 +346,14 @@ def finish(
     both are paid for; what somebody counts meanwhile is not counted again. `attempt` announced the call.
     """
     joins = {"callback_ids": event_id} if event_id else {}
-    uncounted = set() if job.has_counted(reference, attempt) else {reference}
+    uncounted = set() if job.has_settled(reference, attempt) else {reference}
     if job.stage is Stage.ACCEPTED and job.reference != reference and not job.reference_claimed:
-        joins["paid_references"] = job.reference
-        uncounted |= {job.reference} - job.paid_references
+        joins["settled_calls"] = job.reference
+        uncounted |= {job.reference} - job.settled_calls
     return Write(
         name="finish",
         when=AllOf(
-            (equals("state", job.state), _as_seen(job), *(Lacks("paid_references", one) for one in sorted(uncounted)))
+            (equals("state", job.state), _as_seen(job), *(Lacks("settled_calls", one) for one in sorted(uncounted)))
         ),
         sets={**_success(picture, image_key, latency_ms, now_ms), "reference": reference},
         removes=(*_CLOSED, *_HELD_MARKS, *_WAITING),
@@ -365,10 +369,10 @@ def count_payment(job: Job, reference: str, price_usd: Decimal, now_ms: int) -> 
     """
     return Write(
         name="count_payment",
-        when=AllOf((equals("state", job.state), Lacks("paid_references", reference))),
+        when=AllOf((equals("state", job.state), Lacks("settled_calls", reference))),
         sets={"updated_at": timestamp(now_ms)},
         adds={"cost_usd": price_usd},
-        joins={"paid_references": reference},
+        joins={"settled_calls": reference},
     )
 
 
@@ -438,14 +442,14 @@ def resubmit(job: Job, *, repays: bool, price_usd: Decimal, now_ms: int) -> Writ
     `repays`: the earlier call may have been taken, so this counts as a repay, and so does the price of a call that the
     provider is known to have taken; otherwise the operator knows that it was not.
     """
-    paid = repays and job.stage is Stage.ACCEPTED and not job.has_counted(job.reference, job.call_attempt)
+    paid = repays and job.stage is Stage.ACCEPTED and not job.has_settled(job.reference, job.call_attempt)
     return Write(
         name="resubmit",
         when=AllOf((equals("state", State.HELD), _as_seen(job))),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms)},
         removes=("stage", "tries", _CLAIMED, *_WAITING, *_HELD_MARKS, *_LAST_ERROR),
         adds={**({"repays": 1} if repays else {}), **({"cost_usd": price_usd} if paid else {})},
-        joins={"paid_references": job.reference} if paid else {},
+        joins={"settled_calls": job.reference} if paid else {},
     )
 
 
@@ -462,7 +466,7 @@ def give_up(job: Job, *, cost_usd: Decimal, now_ms: int) -> Write:
         },
         removes=("stage", _CLAIMED, *_WAITING, *_HELD_MARKS),
         adds={"cost_usd": cost_usd},
-        joins={"paid_references": call} if cost_usd else {},
+        joins={"settled_calls": call} if cost_usd else {},
     )
 
 

@@ -50,6 +50,6 @@ def made_it(job: Job, attempt: int, reference: str) -> bool:
 def _news(job: Job, attempt: int, reference: str, price_usd: Decimal, now_ms: int) -> Write | None:
     if job.payment_unknown and job.call_attempt == attempt:
         return lifecycle.heal(job, attempt, reference=reference, now_ms=now_ms)
-    if made_it(job, attempt, reference) or reference == job.reference or job.has_counted(reference, attempt):
+    if made_it(job, attempt, reference) or reference == job.reference or job.has_settled(reference, attempt):
         return None
     return lifecycle.count_payment(job, reference, price_usd, now_ms)

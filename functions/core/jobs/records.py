@@ -68,8 +68,8 @@ class Job:
 
     A paid call is known by `call_attempt`, the attempt that announced it, and by the provider's `reference` once that
     is known; `reference_claimed` is 1 while only an operator says so. `repays`: calls made although an earlier one may
-    have been taken. `paid_references`: calls whose price is in `cost_usd` already, beside that of the call which
-    succeeded. `callback_ids`: events that were acted on.
+    have been taken. `settled_calls`: calls whose price is in `cost_usd` already, beside that of the call which
+    succeeded, or will never be, since the provider took the call and failed it. `callback_ids`: events that were acted on.
     """
 
     job_id: str
@@ -93,7 +93,7 @@ class Job:
     reference: str = ""
     reference_claimed: int = 0
     repays: int = 0
-    paid_references: frozenset[str] = frozenset()
+    settled_calls: frozenset[str] = frozenset()
     callback_ids: frozenset[str] = frozenset()
     held_at: str = ""
     last_response_code: int | None = None
@@ -114,9 +114,9 @@ class Job:
         """A paid call was announced and nobody wrote down what became of it."""
         return self.stage is Stage.SUBMITTING
 
-    def has_counted(self, reference: str, attempt: int) -> bool:
-        """Whether the price of a call is in `cost_usd`: of this reference, announced by this attempt."""
-        return not self.paid_references.isdisjoint({reference, call_mark(attempt)})
+    def has_settled(self, reference: str, attempt: int) -> bool:
+        """Whether what a call costs is dealt with: of this reference, announced by this attempt."""
+        return not self.settled_calls.isdisjoint({reference, call_mark(attempt)})
 
     def cost_to(self, batch_id: str) -> Decimal:
         """What a batch has paid for the job, in dollars."""
@@ -132,7 +132,7 @@ class Job:
 
 
 def call_mark(attempt: int) -> str:
-    """How `paid_references` names a call whose reference nobody knows: by the attempt that announced it."""
+    """How `settled_calls` names a call whose reference nobody knows: by the attempt that announced it."""
     return f"attempt:{attempt}"
 
 
@@ -153,7 +153,7 @@ _INTEGERS = (
     "latency_ms",
 )
 _TEXTS = ("owner", "reference", "error_message", "image_key", "sha256", "finished_at", "held_at")
-_SETS = ("paid_references", "callback_ids")
+_SETS = ("settled_calls", "callback_ids")
 
 
 def job_from_record(record: Mapping[str, Any]) -> Job:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -73,8 +72,7 @@ class LaneWorker:
                 }
         finally:
             heart.cancel()
-            with suppress(asyncio.CancelledError):
-                await heart
+            await asyncio.gather(heart, return_exceptions=True)
         outcomes = {one: tasks[one].result() if one in tasks else Later(reservation.wait_seconds) for one in deliveries}
         waits = {one: outcome.seconds for one, outcome in outcomes.items() if isinstance(outcome, Later)}
         await self._hide(waits)

@@ -44,7 +44,7 @@ def test_a_callback_that_is_faster_than_the_answer_leaves_the_picture_to_the_own
     lane.api.work_seconds = 0.1
     assert run(lane.deliver()) == set()
     job = lane.job()
-    assert (job.state, job.reference, job.cost_usd, job.paid_references) == (State.SUCCESS, "p0", PRICE, frozenset())
+    assert (job.state, job.reference, job.cost_usd, job.settled_calls) == (State.SUCCESS, "p0", PRICE, frozenset())
     assert lane.jobs.written == ["create", "claim_to_submit", "heal", "succeed"]
 
 
@@ -70,7 +70,7 @@ def test_an_answer_that_comes_after_another_call_was_made_is_counted_as_paid() -
     assert run(lane.deliver()) == {JOB}
     job = lane.job()
     assert (job.state, job.stage, job.call_attempt) == (State.RUNNING, Stage.SUBMITTING, 3)
-    assert (job.cost_usd, job.paid_references) == (PRICE, frozenset({"p0"}))
+    assert (job.cost_usd, job.settled_calls) == (PRICE, frozenset({"p0"}))
     assert lane.log.of("payment_counted")
 
 
@@ -80,7 +80,7 @@ def test_an_answer_that_comes_after_another_call_has_succeeded_is_counted_as_pai
     assert run(lane.deliver()) == set()
     job = lane.job()
     assert (job.state, job.reference, job.cost_usd) == (State.SUCCESS, "p9", 2 * PRICE)
-    assert job.paid_references == {"p0"}
+    assert job.settled_calls == {"p0"}
 
 
 def test_an_answer_that_comes_after_its_own_callback_has_finished_the_job_counts_nothing() -> None:
@@ -120,7 +120,7 @@ def test_what_only_this_worker_knows_is_written_down_when_aws_has_failed_too(
     lane = RacedLane(jobs=RacedJobs(accept=1, heal=2, count_payment=2))
     lane.during_the_call(lambda: step(lane))
     run(lane.deliver())
-    assert "p0" in {lane.job().reference, *lane.job().paid_references}
+    assert "p0" in {lane.job().reference, *lane.job().settled_calls}
     assert lane.log.of("write_failed")
 
 

@@ -180,4 +180,4 @@ def test_what_was_paid_before_stays_counted() -> None:
     record = apply(lifecycle.count_payment(seen(doubted()), "p0", PRICE, 8), doubted())
     at = desk(record)
     at.tell(came_to_nothing())
-    assert (at.job.cost_usd, at.job.paid_references) == (PRICE, frozenset({"p0"}))
+    assert (at.job.cost_usd, at.job.settled_calls) == (PRICE, frozenset({"p0"}))

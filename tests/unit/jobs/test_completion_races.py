@@ -56,7 +56,7 @@ def test_a_worker_that_is_faster_with_the_same_picture_makes_the_callback_a_dupl
     at = desk(accepted())
     at.lane.jobs.before["finish"] = [written(at, lambda: succeed(1, at.job))]
     assert at.tell(succeeded()) is Result.DUPLICATE
-    assert (at.job.cost_usd, at.job.paid_references) == (PRICE, frozenset())
+    assert (at.job.cost_usd, at.job.settled_calls) == (PRICE, frozenset())
 
 
 def test_a_worker_that_is_faster_with_the_picture_of_a_newer_call_makes_this_one_a_second_payment() -> None:
@@ -66,7 +66,7 @@ def test_a_worker_that_is_faster_with_the_picture_of_a_newer_call_makes_this_one
         lambda: (at.lane.jobs.write(JOB, accept), at.lane.jobs.write(JOB, succeed(2, at.job)))
     ]
     assert at.tell(succeeded("p1"), attempt=1) is Result.COUNTED
-    assert (at.job.reference, at.job.cost_usd, at.job.paid_references) == ("p2", 2 * PRICE, frozenset({"p1"}))
+    assert (at.job.reference, at.job.cost_usd, at.job.settled_calls) == ("p2", 2 * PRICE, frozenset({"p1"}))
 
 
 def test_the_same_event_delivered_twice_at_a_time_is_acted_on_once() -> None:
@@ -83,7 +83,7 @@ def test_two_calls_that_are_heard_of_at_a_time_are_both_counted_once() -> None:
     at = desk(announced_again())
     at.lane.jobs.before["finish"] = [lambda: at.lane.finished("p2")]
     assert at.tell(succeeded("p1"), attempt=1) is Result.COUNTED
-    assert (at.job.cost_usd, at.job.reference, at.job.paid_references) == (2 * PRICE, "p2", frozenset({"p1"}))
+    assert (at.job.cost_usd, at.job.reference, at.job.settled_calls) == (2 * PRICE, "p2", frozenset({"p1"}))
 
 
 def test_a_payment_that_its_own_worker_counts_meanwhile_is_counted_once() -> None:
@@ -118,14 +118,14 @@ def test_a_job_that_is_finished_before_its_reference_is_healed_is_a_duplicate() 
     at = desk(announced(START_MS))
     at.lane.jobs.before["heal"] = [lambda: at.lane.finished("p1")]
     assert at.tell(succeeded()) is Result.DUPLICATE
-    assert (at.job.cost_usd, at.job.paid_references) == (PRICE, frozenset())
+    assert (at.job.cost_usd, at.job.settled_calls) == (PRICE, frozenset())
 
 
 def test_a_job_that_another_call_finishes_before_its_reference_is_healed_has_both_counted() -> None:
     at = desk(announced(START_MS))
     at.lane.jobs.before["heal"] = [lambda: at.lane.finished("p9")]
     assert at.tell(succeeded()) is Result.COUNTED
-    assert (at.job.cost_usd, at.job.paid_references) == (2 * PRICE, frozenset({"p1"}))
+    assert (at.job.cost_usd, at.job.settled_calls) == (2 * PRICE, frozenset({"p1"}))
 
 
 def test_a_failure_whose_job_is_given_back_meanwhile_counts_the_call_and_starts_nothing() -> None:
@@ -186,7 +186,7 @@ def test_a_newer_call_that_is_answered_after_an_earlier_one_finished_the_job_is_
     lane.jobs.records[JOB] = given_back()
     lane.during_the_call(lambda: lane.finished("p1"))
     assert run(lane.deliver()) == set()
-    assert (lane.job().reference, lane.job().cost_usd, lane.job().paid_references) == (
+    assert (lane.job().reference, lane.job().cost_usd, lane.job().settled_calls) == (
         "p1",
         2 * PRICE,
         frozenset({"p3"}),

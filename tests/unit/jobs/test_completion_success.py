@@ -142,7 +142,7 @@ def test_a_late_success_of_an_earlier_call_finishes_the_job(station: str) -> Non
     at = desk(record())
     assert at.tell(succeeded("p1"), attempt=1) is Result.FINISHED
     job = at.job
-    assert (job.state, job.reference, job.cost_usd, job.paid_references) == (State.SUCCESS, "p1", cost, paid)
+    assert (job.state, job.reference, job.cost_usd, job.settled_calls) == (State.SUCCESS, "p1", cost, paid)
     assert "held" not in at.lane.jobs.records[JOB]
     assert at.lane.images.objects
 
@@ -159,7 +159,7 @@ def test_a_second_call_that_was_paid_for_is_counted_once_however_often_it_is_sai
     said = [succeeded("p2", "e2"), succeeded("p2", "e3")]
     assert [at.tell(one, attempt=2) for one in said] == [Result.COUNTED, Result.DUPLICATE]
     job = at.job
-    assert (job.state, job.reference, job.cost_usd, job.paid_references) == (
+    assert (job.state, job.reference, job.cost_usd, job.settled_calls) == (
         State.SUCCESS,
         "p1",
         2 * PRICE,

@@ -245,10 +245,11 @@ def test_a_picture_that_fails_a_second_time_is_counted_once() -> None:
     record = failed_paid()
     record = taken_over(apply(lifecycle.revive(seen(record), "b", 6), record), now_ms=7)
     record = apply(lifecycle.fail(2, seen(record), BROKEN, price_usd=PRICE, now_ms=8), record)
-    assert (record["cost_usd"], record["paid_references"]) == (PRICE, {"p1"})
+    assert (record["cost_usd"], record["settled_calls"]) == (PRICE, {"p1"})
 
 
 @pytest.mark.parametrize(("record", "fault"), [(announced, BUSY), (accepted, Fault(ErrorClass.MODERATED, "no"))])
 def test_a_call_that_came_to_nothing_costs_nothing(record: Callable[[], Record], fault: Fault) -> None:
     job = seen(apply(lifecycle.fail(1, seen(record()), fault, price_usd=PRICE, now_ms=5), record()))
-    assert (job.state, job.cost_usd, job.paid_references) == (State.FAILED, Decimal(0), frozenset())
+    assert (job.state, job.cost_usd) == (State.FAILED, Decimal(0))
+    assert job.settled_calls == ({job.reference} if job.reference else set())

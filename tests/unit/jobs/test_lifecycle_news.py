@@ -101,7 +101,7 @@ def test_late_truth_wins_over_whatever_was_thought_since(record: Callable[[], Re
 
 def test_both_calls_are_paid_for_when_the_earlier_one_succeeds_after_a_later_one_was_taken() -> None:
     after = apply(finish(seen(accepted_again()), "p1"), accepted_again())
-    assert (after["reference"], after["paid_references"], after["cost_usd"]) == ("p1", {"p2"}, 2 * PRICE)
+    assert (after["reference"], after["settled_calls"], after["cost_usd"]) == ("p1", {"p2"}, 2 * PRICE)
 
 
 def test_a_payment_that_was_counted_when_the_job_failed_is_not_counted_again() -> None:
@@ -159,9 +159,9 @@ def test_a_second_payment_is_counted_once_and_changes_nothing_else(record: Calla
     before = record()
     after = count(before, "p9")
     assert after["cost_usd"] == before.get("cost_usd", 0) + PRICE
-    assert after["paid_references"] == {"p9"}
+    assert after["settled_calls"] == {"p9"}
     changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
-    assert changed == {"cost_usd", "paid_references", "updated_at"}
+    assert changed == {"cost_usd", "settled_calls", "updated_at"}
     with pytest.raises(StaleWriteError):
         count(after, "p9")
 

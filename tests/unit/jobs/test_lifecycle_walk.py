@@ -161,7 +161,7 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data(), paid=st.booleans())
     def the_operator_gives_up(self, data: st.DataObject, paid: bool) -> None:
         view = self.view(data)
-        uncounted = view.stage is Stage.ACCEPTED and view.reference not in view.paid_references
+        uncounted = view.stage is Stage.ACCEPTED and view.reference not in view.settled_calls
         self.write(lifecycle.give_up(view, cost_usd=PRICE * (paid and uncounted), now_ms=self.now_ms))
 
     @rule(data=st.data())
@@ -188,7 +188,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def each_payment_that_is_known_is_counted_once(self) -> None:
         job = self.job
-        known = {*job.paid_references, *([job.reference] if job.state is State.SUCCESS else [])}
+        known = {*job.settled_calls, *([job.reference] if job.state is State.SUCCESS else [])}
         assert (job.cost_usd or Decimal(0)) == PRICE * len(known)
         assert known <= {reference(attempt) for attempt in self.taken}
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from functions.core.jobs import news
+from functions.core.jobs import lifecycle, news
 from functions.core.jobs.records import Job, Stage, State
 from functions.core.writes import apply
 from tests.fakes.lane import JOB, PRICE
 from tests.fakes.races import RacedLane, StandingClock, ThrottledError
 from tests.fakes.records import (
+    BUSY,
     Record,
     accepted,
     accepted_again,
@@ -46,7 +47,7 @@ def tell(lane: RacedLane, attempt: int, reference: str, job: Job | None = None) 
 def test_of_the_open_call_it_is_the_lost_reference(record: Callable[[], Record]) -> None:
     lane = lane_with(record())
     job = tell(lane, 1, "p1")
-    assert (job.stage, job.reference, job.cost_usd, job.paid_references) == (Stage.ACCEPTED, "p1", None, frozenset())
+    assert (job.stage, job.reference, job.cost_usd, job.settled_calls) == (Stage.ACCEPTED, "p1", None, frozenset())
     assert lane.jobs.written == ["create", "heal"]
     (line,) = lane.log.of("reference_healed")
     assert (line["job_id"], line["attempt"], line["reference"]) == (JOB, 1, "p1")
@@ -66,7 +67,7 @@ def test_of_a_call_that_is_not_open_it_is_one_more_payment(record: Callable[[], 
     lane = lane_with(before)
     job = tell(lane, 1, "p7")
     assert job.cost_usd == before.get("cost_usd", 0) + PRICE
-    assert job.paid_references == {"p7", *before.get("paid_references", ())}
+    assert job.settled_calls == {"p7", *before.get("settled_calls", ())}
     assert (job.state, job.stage, job.reference) == (seen(before).state, seen(before).stage, seen(before).reference)
     (line,) = lane.log.of("payment_counted")
     assert (line["job_id"], line["attempt"], line["reference"]) == (JOB, 1, "p7")
@@ -105,13 +106,25 @@ def test_of_a_picture_without_a_reference_the_call_that_was_open_is_the_one_that
 def test_beside_a_picture_without_a_reference_another_call_is_one_more_payment() -> None:
     record = apply(succeed(2, seen(announced_again())), announced_again())
     job = tell(lane_with(record), 1, "p1")
-    assert (job.cost_usd, job.paid_references) == (2 * PRICE, frozenset({"p1"}))
+    assert (job.cost_usd, job.settled_calls) == (2 * PRICE, frozenset({"p1"}))
+
+
+@pytest.mark.parametrize("end", ["give_back", "fail"])
+def test_of_a_call_that_the_provider_took_and_failed_there_is_nothing_to_write(end: str) -> None:
+    job = seen(accepted())
+    over = {
+        "give_back": lifecycle.give_back(1, job, BUSY, 5),
+        "fail": lifecycle.fail(1, job, BUSY, price_usd=PRICE, now_ms=5),
+    }
+    lane = lane_with(apply(over[end], accepted()))
+    assert not tell(lane, 1, "p1").cost_usd
+    assert lane.jobs.written == ["create"]
 
 
 def test_it_goes_by_the_record_as_it_is_and_not_as_it_was_seen() -> None:
     lane = lane_with(accepted_again())
     job = tell(lane, 1, "p1", job=seen(announced()))
-    assert (job.reference, job.paid_references, job.cost_usd) == ("p2", frozenset({"p1"}), PRICE)
+    assert (job.reference, job.settled_calls, job.cost_usd) == ("p2", frozenset({"p1"}), PRICE)
     assert lane.jobs.written == ["create", "count_payment"]
 
 
@@ -119,21 +132,21 @@ def test_a_payment_that_somebody_else_counts_meanwhile_is_counted_once() -> None
     lane = lane_with(given_back())
     lane.jobs.before["count_payment"] = [lambda: tell(lane, 1, "p1")]
     job = tell(lane, 1, "p1")
-    assert (job.cost_usd, job.paid_references) == (PRICE, frozenset({"p1"}))
+    assert (job.cost_usd, job.settled_calls) == (PRICE, frozenset({"p1"}))
 
 
 def test_a_job_that_is_finished_meanwhile_by_this_very_call_has_nothing_counted_twice() -> None:
     lane = lane_with(announced())
     lane.jobs.before["heal"] = [lambda: lane.finished("p1")]
     job = tell(lane, 1, "p1")
-    assert (job.state, job.cost_usd, job.paid_references) == (State.SUCCESS, PRICE, frozenset())
+    assert (job.state, job.cost_usd, job.settled_calls) == (State.SUCCESS, PRICE, frozenset())
 
 
 def test_a_job_that_is_finished_meanwhile_by_another_call_has_both_counted() -> None:
     lane = lane_with(given_back())
     lane.jobs.before["count_payment"] = [lambda: lane.finished("p9")]
     job = tell(lane, 1, "p1")
-    assert (job.state, job.cost_usd, job.reference, job.paid_references) == (
+    assert (job.state, job.cost_usd, job.reference, job.settled_calls) == (
         State.SUCCESS,
         2 * PRICE,
         "p9",

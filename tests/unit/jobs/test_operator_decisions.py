@@ -9,7 +9,7 @@ import pytest
 from functions.core.errors import ErrorClass, Fault
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Stage, State
-from functions.core.ports import PollError, Refused
+from functions.core.ports import Completed, Output, PollError, Refused
 from functions.core.writes import StaleWriteError, apply
 from tests.fakes.lane import JOB, NO_ANSWER, PRICE, STRANGER, Lane, ScriptedApi
 from tests.fakes.records import Record, failed_paid, finish, held, held_accepted, seen
@@ -44,10 +44,20 @@ def test_a_prediction_that_the_provider_does_not_know_is_forgotten_and_another_o
 
 
 def test_a_prediction_that_cannot_be_asked_about_for_now_is_asked_about_again() -> None:
-    refused = Refused(Fault(ErrorClass.MODERATED, "the task failed with code 1200", 200))
-    lane = held_lane(polls=[BROKEN, refused])
-    run(look_again(lane, "right"))
-    assert (lane.job().state, lane.job().error_class) == (State.FAILED, ErrorClass.MODERATED)
+    lane = held_lane(polls=[BROKEN, Completed(Output(url="p0"), 200)])
+    lane.api.take()
+    run(look_again(lane, "p0"))
+    assert (lane.job().state, lane.job().reference) == (State.SUCCESS, "p0")
+
+
+def test_a_prediction_that_failed_is_no_proof_that_the_jobs_own_call_did() -> None:
+    failed = Refused(Fault(ErrorClass.CAPACITY, "the task failed with code 5000", 200))
+    lane = held_lane(polls=[failed])
+    run(look_again(lane, "p9"))
+    job = lane.job()
+    assert (job.state, job.stage, job.reference, job.settled_calls) == (State.HELD, Stage.SUBMITTING, "", frozenset())
+    assert "'p9'" in job.error_message and "code 5000" in job.error_message
+    assert len(lane.api.submitted) == 1
 
 
 def test_only_the_prediction_that_the_operator_named_is_disowned() -> None:
@@ -66,7 +76,7 @@ def test_what_an_operator_named_wrongly_is_no_payment_when_the_call_reports_itse
     named = apply(lifecycle.look_again(seen(held()), reference="wrong", now_ms=9), held())
     job = seen(apply(finish(seen(named), "p1"), named))
     assert (job.state, job.cost_usd, job.reference) == (State.SUCCESS, PRICE, "p1")
-    assert (job.paid_references, job.reference_claimed) == (frozenset(), 0)
+    assert (job.settled_calls, job.reference_claimed) == (frozenset(), 0)
 
 
 @pytest.mark.parametrize(("before", "cost"), [(held(), PRICE), (held_accepted(), PRICE)])
@@ -85,16 +95,16 @@ def test_another_call_of_a_job_that_was_given_up_as_paid_is_counted() -> None:
 
 def test_a_call_that_the_provider_took_stays_in_the_books_when_another_one_is_made() -> None:
     record = apply(lifecycle.resubmit(seen(held_accepted()), repays=True, price_usd=PRICE, now_ms=9), held_accepted())
-    assert (seen(record).cost_usd, seen(record).paid_references) == (PRICE, frozenset({"p1"}))
+    assert (seen(record).cost_usd, seen(record).settled_calls) == (PRICE, frozenset({"p1"}))
     not_taken = lifecycle.resubmit(seen(held_accepted()), repays=False, price_usd=PRICE, now_ms=9)
     assert seen(apply(not_taken, held_accepted())).cost_usd is None
 
 
 def test_a_failed_job_whose_picture_was_paid_before_references_were_kept_is_not_paid_again_in_the_books() -> None:
     record = failed_paid()
-    del record["paid_references"]
+    del record["settled_calls"]
     revived = apply(lifecycle.revive(seen(record), "b", 9), record)
-    assert seen(revived).paid_references == {seen(record).reference}
+    assert seen(revived).settled_calls == {seen(record).reference}
 
 
 def test_of_a_call_that_is_older_than_the_listing_its_silence_proves_nothing() -> None:
