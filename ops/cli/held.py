@@ -93,7 +93,8 @@ def resolve(
         typer.Option(
             metavar="ID",
             help="With --look, for one job: the prediction of this id, which you found in the provider's dashboard, "
-            "is this job's. Its picture is fetched, and nothing is paid.",
+            "is this job's. Its picture is fetched, and nothing is paid. If it failed, the job stays held: --resubmit "
+            "--not-taken makes a new call.",
             show_default=False,
             rich_help_panel=_WHAT,
         ),

@@ -69,7 +69,8 @@ class Job:
     A paid call is known by `call_attempt`, the attempt that announced it, and by the provider's `reference` once that
     is known; `reference_claimed` is 1 while only an operator says so. `repays`: calls made although an earlier one may
     have been taken. `settled_calls`: calls whose price is in `cost_usd` already, beside that of the call which
-    succeeded, or will never be, since the provider took the call and failed it. `callback_ids`: events that were acted on.
+    succeeded, or will never be, since the provider took the call and failed it. `callback_ids`: events that were acted
+    on.
     """
 
     job_id: str

@@ -56,7 +56,8 @@ def test_a_prediction_that_failed_is_no_proof_that_the_jobs_own_call_did() -> No
     run(look_again(lane, "p9"))
     job = lane.job()
     assert (job.state, job.stage, job.reference, job.settled_calls) == (State.HELD, Stage.SUBMITTING, "", frozenset())
-    assert "'p9'" in job.error_message and "code 5000" in job.error_message
+    assert "'p9'" in job.error_message
+    assert "code 5000" in job.error_message
     assert len(lane.api.submitted) == 1
 
 
