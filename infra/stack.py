@@ -11,6 +11,7 @@ from constructs import Construct
 
 from functions.adapters.indexes import LISTING_INDEX, REFERENCE_INDEX
 from functions.core.catalog import Catalog, Mode, Model
+from functions.providers.callbacks import CALLBACK_READERS
 from infra.config import Config
 from infra.constructs.account import ProviderAccount
 from infra.constructs.api import Api
@@ -50,7 +51,12 @@ class ImageBatchStack(Stack):
             account.name: ProviderAccount(self, f"Account-{account.name}", account=account.name)
             for account in catalog.accounts_in_use
         }
-        self._called_back = {account.name: self.accounts[account.name] for account in catalog.called_back_accounts}
+        # In whatever mode its models are now: one that was in callback mode a deploy ago has calls under way.
+        self._called_back = {
+            account.name: self.accounts[account.name]
+            for account in catalog.accounts_in_use
+            if account.provider in CALLBACK_READERS
+        }
         self.lanes = {
             model.name: Lane(self, f"Lane-{model.name}", model=model, package=package, reserve=config.reserve)
             for model in models
@@ -136,9 +142,9 @@ class ImageBatchStack(Stack):
         worker.allow("dynamodb:UpdateItem", on=[storage.lanes.table_arn])
         worker.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{REFERENCE_INDEX}"])
         worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.images)
-        worker.allow_objects("s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
-        # Without it S3 answers 403 for a picture that is not there yet.
-        worker.allow("s3:ListBucket", on=[storage.images.bucket_arn])
+        worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
+        # Without it S3 answers 403 for what is not there yet.
+        worker.allow("s3:ListBucket", on=[storage.images.bucket_arn, storage.metadata.bucket_arn])
         worker.allow("secretsmanager:GetSecretValue", on=[account.secret_arn])
         if calls_back:
             worker.allow("secretsmanager:GetSecretValue", on=[self.api.secret_arn])
@@ -163,9 +169,9 @@ class ImageBatchStack(Stack):
         completion.allow("dynamodb:BatchGetItem", "dynamodb:UpdateItem", on=[storage.jobs.table_arn])
         completion.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{REFERENCE_INDEX}"])
         completion.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.images)
-        completion.allow_objects("s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
-        # Without it S3 answers 403 for a picture that is not there yet.
-        completion.allow("s3:ListBucket", on=[storage.images.bucket_arn])
+        completion.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
+        # Without it S3 answers 403 for what is not there yet.
+        completion.allow("s3:ListBucket", on=[storage.images.bucket_arn, storage.metadata.bucket_arn])
         completion.allow(
             "secretsmanager:GetSecretValue",
             on=[

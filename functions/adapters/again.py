@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 
 
 def until_done(attempt: Callable[[], bool], *, tries: int, otherwise: Exception) -> None:
@@ -20,10 +19,9 @@ def until_done(attempt: Callable[[], bool], *, tries: int, otherwise: Exception)
     def give_up(_: object) -> bool:
         raise otherwise
 
-    answers = chain((False,), iter(attempt, None))  # the first try has been made
     Retrying(
         retry=retry_if_result(lambda done: not done),
         wait=wait_random_exponential(multiplier=0.05, max=2),
-        stop=stop_after_attempt(tries),
+        stop=stop_after_attempt(tries - 1),
         retry_error_callback=give_up,
-    )(lambda: next(answers))
+    )(attempt)

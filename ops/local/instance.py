@@ -143,7 +143,7 @@ def stop(directory: Path) -> bool:
     if record is not None and record.sandbox_port is not None and fake.daemon.pid() is not None:
         # It ends last, since a worker that cannot reach it spends its jobs' tries. What is due until then stays in its
         # journal for the next start. If it does not answer, it tells nobody anything.
-        with suppress(httpx.HTTPError):
+        with suppress(httpx.HTTPError, ValueError):  # nobody there, or somebody else
             hold_callbacks(record.sandbox_port, True)
     aws.stop()
     fake.stop()
@@ -158,7 +158,7 @@ def _let_call_back(record: Record) -> None:
         return
     try:
         hold_callbacks(record.sandbox_port, False)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, ValueError) as error:
         raise LocalError(f"The sandbox provider is not there ({error}): `imagebatch local down`, then up.") from error
 
 

@@ -92,9 +92,15 @@ class Providers:
         keys, webhooks = (json.loads(outputs.get(name, "{}")) for name in ("ProviderSecrets", "WebhookSecrets"))
         for account in self.accounts():
             if secret := keys.get(account.name):
-                _store(client, secret, os.environ.get(key_variable(account), UNSET) if self.live else SANDBOX_KEY)
+                _store(client, secret, self._key(account, _value(client, secret)))
             if secret := webhooks.get(account.name):
                 _store(client, secret, self._webhook_secret(account, _value(client, secret)))
+
+    def _key(self, account: Account, stored: str) -> str:
+        if not self.live:
+            return SANDBOX_KEY
+        # What is stored stays: late callbacks of an account that buys nothing any more need its key too.
+        return os.environ.get(key_variable(account)) or (UNSET if stored == SANDBOX_KEY else stored)
 
     def _webhook_secret(self, account: Account, stored: str) -> str:
         if self._is_sandbox(account):

@@ -225,7 +225,14 @@ class Plant:
         if state is State.SUCCESS:
             key = image_key(job_id, "jpeg")
             write = lifecycle.succeed(
-                fence, job, PICTURE, image_key=key, price_usd=PRICE, latency_ms=1200, now_ms=now_ms
+                fence,
+                job,
+                PICTURE,
+                reference="",
+                image_key=key,
+                price_usd=PRICE,
+                latency_ms=1200,
+                now_ms=now_ms,
             )
             self.jobs.write(job_id, write)
         elif state is State.FAILED:

@@ -54,9 +54,15 @@ def taken_over(record: Record, now_ms: int, owner: str = "two") -> Record:
     return apply(lifecycle.claim_to_look(seen(record), owner, now_ms, LEASE_MS), record)
 
 
+def tried_again(record: Record, now_ms: int) -> Record:
+    """The same job, claimed once more and with another call announced."""
+    claimed = taken_over(record, now_ms)
+    return apply(lifecycle.announce(claimed["attempt_count"], seen(claimed), now_ms), claimed)
+
+
 def announced_again(now_ms: int = 0) -> Record:
     """Running: a second call was announced."""
-    return apply(lifecycle.announce(2, now_ms), taken_over(given_back(), now_ms))
+    return tried_again(given_back(), now_ms)
 
 
 def accepted_again(now_ms: int = 0) -> Record:
@@ -90,8 +96,17 @@ def succeeded() -> Record:
     return apply(succeed(1, seen(accepted())), accepted())
 
 
-def succeed(fence: int, job: Job) -> Write:
-    return lifecycle.succeed(fence, job, PICTURE, image_key="ab/x.png", price_usd=PRICE, latency_ms=1, now_ms=9)
+def succeed(fence: int, job: Job, reference: str = "") -> Write:
+    return lifecycle.succeed(
+        fence,
+        job,
+        PICTURE,
+        reference=reference,
+        image_key="ab/x.png",
+        price_usd=PRICE,
+        latency_ms=1,
+        now_ms=9,
+    )
 
 
 def finish(job: Job, reference: str, event_id: str = "e1", attempt: int = 1) -> Write:

@@ -99,6 +99,20 @@ def test_who_may_still_call_back_is_asked_at_the_sandbox_and_never_where_it_cost
     assert values(stored) == ("unset", "unset")
 
 
+def test_a_stored_key_of_who_buys_nothing_any_more_is_kept_for_late_callbacks(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = catalog({"wavespeed": "wavespeed", "fal": "fal"}, disabled="wavespeed", mode="callback")
+    monkeypatch.setenv("FAL_API_KEY", "real")
+    monkeypatch.setenv("WAVESPEED_API_KEY", "real-too")
+    Providers(live=True, catalog=late).store_secrets(boto3.Session(), OUTPUTS)
+
+    monkeypatch.delenv("WAVESPEED_API_KEY")
+    Providers(live=True, catalog=late).store_secrets(boto3.Session(), OUTPUTS)
+
+    assert values(stored) == ("real-too", "unset")
+
+
 def test_live_providers_are_reached_where_the_catalog_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAVESPEED_API_KEY", "real")
     providers = Providers(live=True)

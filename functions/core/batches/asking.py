@@ -76,7 +76,7 @@ class _Asked:
         revives = not known and lifecycle.revivable(job)
         if not job.state.ended or revives:
             self.waiting.add(job.job_id)
-        if revives or job.batch_id == self.batch_id:
+        if job.paid_by(self.batch_id) or (revives and not lifecycle.resumes(job)):
             self.paid.add(job.job_id)
         if known:
             return None

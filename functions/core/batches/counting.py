@@ -38,15 +38,15 @@ class Change:
 
 
 def worth(batch_id: str, job: Job) -> Counts:
-    """What a job counts for in a batch that wants it; its cost as far as that batch pays, its repays if it does.
+    """What a job counts for in a batch that wants it; its cost and its repays as far as that batch pays for them.
 
     A job may have cost something before it ends: a second payment is counted when it is learnt of.
     """
     counts: dict[str, int | Decimal] = {"jobs": 1, _COUNTER_OF[job.state]: 1}
     if cost_usd := job.cost_to(batch_id):
         counts["cost_usd"] = cost_usd
-    if job.repays and job.batch_id == batch_id:
-        counts["repaid"] = job.repays
+    if repaid := job.repays_of(batch_id):
+        counts["repaid"] = repaid
     return counts
 
 

@@ -46,9 +46,9 @@ class Batch:
     """One uploaded file on its way to pictures.
 
     rows: data rows, invalid ones included; requested: pictures that the valid rows ask for, variants counted; jobs: the
-    different ones among them; duplicates_prevented: requested pictures that this batch did not have to pay for. Of its
-    own jobs (`Job.batch_id`), cost_usd: what they cost, as far as is known; repaid: calls that were made although an
-    earlier one may have been taken (`Job.repays`).
+    different ones among them; duplicates_prevented: requested pictures that this batch did not have to pay for;
+    cost_usd: what it paid for its jobs, as far as is known; repaid: calls of those that were made although an earlier
+    one may have been taken (`Job.repays`).
 
     recipe_text and chunk_rows are frozen when the batch is opened, so that a part that is made again is the same part.
     Times are ISO-8601 in UTC. updated_at: the last progress; checked_at: when somebody last looked whether it goes on;

@@ -127,7 +127,7 @@ class Recount:
                 continue
             job = jobs[job_id]
             add_to(counts, worth(self.batch.batch_id, job))
-            if job.batch_id == self.batch.batch_id:
+            if job.paid_by(self.batch.batch_id):
                 add_to(counts, {"duplicates_prevented": -1})
             if self._silent(job):
                 self.truth.silent.setdefault(job.model, part)

@@ -89,7 +89,7 @@ class ResultsTable:
 
     def _outcome(self, row: Row, job: Job, name: str, earlier: int | None) -> tuple[object, ...]:
         seed = spec_from_json(job.spec).seed
-        paid_here = earlier is None and job.batch_id == self._batch_id
+        paid_here = earlier is None and job.paid_by(self._batch_id)
         duplicate_of = earlier if earlier is not None else "" if paid_here else job.batch_id
         paid = job.cost_to(self._batch_id) if earlier is None else Decimal(0)
         cost = _money(None if job.cost_usd is None else paid)

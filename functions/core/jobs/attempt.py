@@ -126,9 +126,12 @@ class Attempt:
             return await self._poll()
         if self._job.payment_unknown:
             return await self._reconcile()
+        if not self._fits(self._services.model.timeout_seconds):
+            await self._write(lifecycle.leave(self._fence, self._job, self._services.clock.now_ms()))
+            return Later(0)
         announced_at = self._services.clock.monotonic()
         try:
-            await self._write(lifecycle.announce(self._fence, self._services.clock.now_ms()))
+            await self._write(lifecycle.announce(self._fence, self._job, self._services.clock.now_ms()))
         except StaleWriteError as stale:
             job = job_from_record(stale.record)
             # A repeated request has met what it wrote: nobody else can announce a call under our fencing token.
@@ -337,6 +340,7 @@ class Attempt:
                 self._fence,
                 self._job,
                 stored.picture,
+                reference=stored.reference,
                 image_key=stored.key,
                 price_usd=self._services.api.price(self._spec),
                 latency_ms=max(0, now_ms - self._job.submitting_at),

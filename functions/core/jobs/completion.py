@@ -229,7 +229,7 @@ class _Turn:
             else:
                 latency_ms = self._job.latency_ms
                 self._asking.log("job_ended", outcome="success", latency_ms=latency_ms)
-                if (self._job.cost_usd or 0) > price:
+                if write.adds["cost_usd"] > price:
                     self._asking.log("payment_counted", reference=reference)
                 return Result.FINISHED
         raise RuntimeError("the record moved on each time that it was written")

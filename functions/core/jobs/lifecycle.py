@@ -82,25 +82,23 @@ def join(batch_id: str) -> Write:
 def revive(job: Job, batch_id: str, now_ms: int) -> Write:
     """A batch wants a picture that failed for a reason which may have passed: fresh tries, paid by that batch.
 
-    By the splitter; if the job is still the failed one that was seen. A picture that is paid for and still to be had
-    (`stage` accepted) is not submitted again. What was paid so far stays with the batches that paid it.
+    By the splitter; if the job is still the failed one that was seen. What was paid so far stays with whoever paid it.
+    A picture that is paid for and still to be had is not submitted again: the batch is its heir, who pays for the next
+    call if it comes to one.
     """
-    resumes = job.stage is Stage.ACCEPTED and bool(job.cost_usd)
-    spent = {job.batch_id: job.cost_to(job.batch_id)} if job.cost_usd else {}
-    same_cost = Missing("cost_usd") if job.cost_usd is None else equals("cost_usd", job.cost_usd)
+    payer: dict[str, Value] = {"heir": batch_id} if resumes(job) else _next_payer(job, batch_id)
     return Write(
         name="revive",
-        when=AllOf((equals("state", State.FAILED), _as_seen(job), same_cost)),
-        sets={
-            "state": State.PENDING,
-            "batch_id": batch_id,
-            "updated_at": timestamp(now_ms),
-            **({"earlier_costs": {**job.earlier_costs, **spent}} if spent else {}),
-        },
+        when=AllOf((equals("state", State.FAILED), _as_seen(job), _same_cost(job))),
+        sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **payer},
         removes=("tries", "idle_claims", "finished_at", *_WAITING, *_LAST_ERROR),
-        # Its price is in the cost since it failed, so it is not added again when it succeeds.
-        joins={"batches": batch_id, **({"settled_calls": job.reference} if resumes else {})},
+        joins={"batches": batch_id},
     )
+
+
+def resumes(job: Job) -> bool:
+    """Whether a failed job that is revived has its paid picture still to be had."""
+    return job.stage is Stage.ACCEPTED
 
 
 def revivable(job: Job) -> bool:
@@ -161,18 +159,23 @@ def claim_to_look(job: Job, owner: str, now_ms: int, lease_ms: int) -> Write:
     )
 
 
-def announce(fence: int, now_ms: int) -> Write:
-    """Say that a paid call is about to leave. By the owner, while no other paid call is open."""
+def announce(fence: int, job: Job, now_ms: int) -> Write:
+    """Say that a paid call is about to leave. By the owner, while no other paid call is open.
+
+    If a batch has inherited the job, the call is the first that is its own to pay.
+    """
+    when: tuple[Condition, ...] = (_owned(fence), Missing("stage"))
     return Write(
         name="announce",
-        when=AllOf((_owned(fence), Missing("stage"))),
+        when=AllOf((*when, _same_cost(job)) if job.heir else when),
         sets={
             "stage": Stage.SUBMITTING,
             "submitting_at": now_ms,
             "call_attempt": fence,
             "updated_at": timestamp(now_ms),
+            **(_next_payer(job, job.heir) if job.heir else {}),
         },
-        removes=("idle_claims", "last_response_code", *_WAITING, *_LAST_ERROR),
+        removes=("idle_claims", "last_response_code", "heir", *_WAITING, *_LAST_ERROR),
     )
 
 
@@ -293,15 +296,31 @@ def give_back(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
 
 
 def succeed(
-    fence: int, job: Job, picture: Picture, *, image_key: str, price_usd: Decimal, latency_ms: int, now_ms: int
+    fence: int,
+    job: Job,
+    picture: Picture,
+    *,
+    reference: str,
+    image_key: str,
+    price_usd: Decimal,
+    latency_ms: int,
+    now_ms: int,
 ) -> Write:
-    """The picture was checked and lies in the bucket. By the owner."""
+    """The picture was checked and lies in the bucket. By the owner.
+
+    `reference`: the call that is known to have made it, if any, else the open one is taken to. If both were taken, both
+    are paid for.
+    """
+    open_call = job.reference if job.stage is Stage.ACCEPTED else ""
+    reference = reference or open_call
+    uncounted, joins = _payments(job, reference, job.call_attempt if reference == open_call else None)
     return Write(
         name="succeed",
-        when=_owned(fence),
-        sets=_success(picture, image_key, latency_ms, now_ms),
+        when=AllOf((_owned(fence), *_still_uncounted(uncounted))),
+        sets={**_success(picture, image_key, latency_ms, now_ms), **({"reference": reference} if reference else {})},
         removes=_CLOSED,
-        adds={"cost_usd": price_usd * (job.reference not in job.settled_calls)},
+        adds={"cost_usd": price_usd * len(uncounted)},
+        joins=joins,
     )
 
 
@@ -345,20 +364,14 @@ def finish(
     By a provider's callback, of any job that has not succeeded and is as seen. If another call of the job was taken,
     both are paid for; what somebody counts meanwhile is not counted again. `attempt` announced the call.
     """
-    joins = {"callback_ids": event_id} if event_id else {}
-    uncounted = set() if job.has_settled(reference, attempt) else {reference}
-    if job.stage is Stage.ACCEPTED and job.reference != reference and not job.reference_claimed:
-        joins["settled_calls"] = job.reference
-        uncounted |= {job.reference} - job.settled_calls
+    uncounted, joins = _payments(job, reference, attempt)
     return Write(
         name="finish",
-        when=AllOf(
-            (equals("state", job.state), _as_seen(job), *(Lacks("settled_calls", one) for one in sorted(uncounted)))
-        ),
+        when=AllOf((equals("state", job.state), _as_seen(job), *_still_uncounted(uncounted))),
         sets={**_success(picture, image_key, latency_ms, now_ms), "reference": reference},
         removes=(*_CLOSED, *_HELD_MARKS, *_WAITING),
         adds={"cost_usd": price_usd * len(uncounted)},
-        joins=joins,
+        joins={**joins, **({"callback_ids": event_id} if event_id else {})},
     )
 
 
@@ -455,7 +468,8 @@ def resubmit(job: Job, *, repays: bool, price_usd: Decimal, now_ms: int) -> Writ
 
 def give_up(job: Job, *, cost_usd: Decimal, now_ms: int) -> Write:
     """The picture is not to be had. By the operator, of a held job as seen. `cost_usd`: what was paid for the call."""
-    call = job.reference if job.stage is Stage.ACCEPTED else call_mark(job.call_attempt)
+    known = job.stage is Stage.ACCEPTED and not job.reference_claimed
+    call = job.reference if known else call_mark(job.call_attempt)
     return Write(
         name="give_up",
         when=AllOf((equals("state", State.HELD), _as_seen(job))),
@@ -519,6 +533,35 @@ def _as_seen(job: Job) -> Condition:
 
 def _stage(job: Job) -> Condition:
     return Missing("stage") if job.stage is None else equals("stage", job.stage)
+
+
+def _same_cost(job: Job) -> Condition:
+    """No payment was learnt of since the job was seen."""
+    return Missing("cost_usd") if job.cost_usd is None else equals("cost_usd", job.cost_usd)
+
+
+def _next_payer(job: Job, batch_id: str) -> dict[str, Value]:
+    """From now on a batch pays for the job; what was spent so far stays with the one that paid."""
+    spent = {job.batch_id: job.cost_to(job.batch_id)} if job.cost_usd else {}
+    repaid = {job.batch_id: job.repays_of(job.batch_id)} if job.repays else {}
+    return {
+        "batch_id": batch_id,
+        **({"earlier_costs": {**job.earlier_costs, **spent}} if spent else {}),
+        **({"earlier_repays": {**job.earlier_repays, **repaid}} if repaid else {}),
+    }
+
+
+def _payments(job: Job, reference: str, attempt: int | None) -> tuple[set[str], dict[str, str]]:
+    """What a success by this call shows to be paid for and is not in the cost yet; and the call that is settled by it,
+    beside the one that the record will name."""
+    uncounted = set() if job.has_settled(reference, attempt) else {reference}
+    if job.stage is not Stage.ACCEPTED or job.reference == reference or job.reference_claimed:
+        return uncounted, {}
+    return uncounted | ({job.reference} - job.settled_calls), {"settled_calls": job.reference}
+
+
+def _still_uncounted(references: set[str]) -> tuple[Condition, ...]:
+    return tuple(Lacks("settled_calls", one) for one in sorted(references) if one)
 
 
 def _success(picture: Picture, image_key: str, latency_ms: int, now_ms: int) -> dict[str, str | int]:

@@ -63,8 +63,8 @@ class Job:
     Times are ISO-8601 in UTC, but epoch milliseconds in `lease_expires_at`, `submitting_at`, `waiting_since` (when
     it was first seen that the outcome of a call is open) and `unreachable_since` (when the provider, for the first time
     since its last answer, could not be asked about it). `latency_ms` runs from the paid call to the stored picture;
-    `batch_id` is the batch that pays, `batches` all that want the picture, `earlier_costs` by batch what others paid
-    for it before.
+    `batch_id` is the batch that pays, `batches` all that want the picture, `earlier_costs` and
+    `earlier_repays` by batch what others paid for it before, `heir` the batch that pays for the next call.
 
     A paid call is known by `call_attempt`, the attempt that announced it, and by the provider's `reference` once that
     is known; `reference_claimed` is 1 while only an operator says so. `repays`: calls made although an earlier one may
@@ -102,6 +102,8 @@ class Job:
     error_message: str = ""
     cost_usd: Decimal | None = None
     earlier_costs: Mapping[str, Decimal] = field(default_factory=dict)
+    earlier_repays: Mapping[str, int] = field(default_factory=dict)
+    heir: str = ""
     image_key: str = ""
     width: int | None = None
     height: int | None = None
@@ -115,9 +117,9 @@ class Job:
         """A paid call was announced and nobody wrote down what became of it."""
         return self.stage is Stage.SUBMITTING
 
-    def has_settled(self, reference: str, attempt: int) -> bool:
-        """Whether what a call costs is dealt with: of this reference, announced by this attempt."""
-        return not self.settled_calls.isdisjoint({reference, call_mark(attempt)})
+    def has_settled(self, reference: str, attempt: int | None) -> bool:
+        """Whether what a call costs is dealt with: of this reference, announced by this attempt if that is known."""
+        return not self.settled_calls.isdisjoint({reference} if attempt is None else {reference, call_mark(attempt)})
 
     def cost_to(self, batch_id: str) -> Decimal:
         """What a batch has paid for the job, in dollars."""
@@ -125,6 +127,15 @@ class Job:
         if batch_id != self.batch_id or self.cost_usd is None:
             return earlier
         return earlier + self.cost_usd - sum(self.earlier_costs.values())
+
+    def repays_of(self, batch_id: str) -> int:
+        """How many of the job's repays a batch has paid for."""
+        earlier = self.earlier_repays.get(batch_id, 0)
+        return earlier + (self.repays - sum(self.earlier_repays.values())) * (batch_id == self.batch_id)
+
+    def paid_by(self, batch_id: str) -> bool:
+        """Whether the job is the batch's to pay, or was when a call of it was paid."""
+        return batch_id == self.batch_id or batch_id in self.earlier_costs
 
     def asked_for(self) -> PictureSpec:
         """The picture as the provider is asked for it: a job without a seed has the one that its id gives."""
@@ -153,7 +164,7 @@ _INTEGERS = (
     "size",
     "latency_ms",
 )
-_TEXTS = ("owner", "reference", "error_message", "image_key", "sha256", "finished_at", "held_at")
+_TEXTS = ("owner", "reference", "error_message", "image_key", "sha256", "finished_at", "held_at", "heir")
 _SETS = ("settled_calls", "callback_ids")
 
 
@@ -177,6 +188,7 @@ def job_from_record(record: Mapping[str, Any]) -> Job:
         tries={name: int(count) for name, count in record.get("tries", {}).items()},
         error_class=ErrorClass(record["error_class"]) if "error_class" in record else None,
         cost_usd=Decimal(record["cost_usd"]) if "cost_usd" in record else None,
+        earlier_repays={batch: int(repays) for batch, repays in record.get("earlier_repays", {}).items()},
         earlier_costs={batch: Decimal(usd) for batch, usd in record.get("earlier_costs", {}).items()},
         **plain,
     )

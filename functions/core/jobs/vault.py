@@ -15,10 +15,11 @@ from functions.core.ports import ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
-    """A picture that lies in the images bucket."""
+    """A picture that lies in the images bucket. `reference`: the call that made it, as far as is known."""
 
     key: str
     picture: Picture
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,11 @@ class Vault:
         """The job's picture, if an earlier try stored it."""
         key = image_key(job_id, spec.format)
         data = self.images.get(key)
-        return StoredPicture(key, check_picture(data, spec)) if data is not None else None
+        if data is None:
+            return None
+        described = self.metadata.get(metadata_key(job_id))
+        reference = json.loads(described)["reference"] if described else ""
+        return StoredPicture(key, check_picture(data, spec), reference)
 
     def keep(self, job: Job, spec: PictureSpec, data: bytes, made_by: str) -> StoredPicture:
         """Check a picture and store it, unless one is stored already: then that one is the job's picture.
@@ -40,7 +45,7 @@ class Vault:
         Raises:
             CorruptPictureError: when it is not the picture that was asked for; nothing is stored.
         """
-        stored = StoredPicture(image_key(job.job_id, spec.format), check_picture(data, spec))
+        stored = StoredPicture(image_key(job.job_id, spec.format), check_picture(data, spec), job.reference)
         if not self.images.put_if_absent(stored.key, data, stored.picture.content_type):
             kept = self.find(job.job_id, spec)
             if kept is None:

@@ -9,12 +9,15 @@ from decimal import Decimal
 import pytest
 
 from functions.core.errors import ErrorClass, StorageError
+from functions.core.jobs import news
 from functions.core.jobs.attempt import FETCHES
 from functions.core.jobs.records import State
 from functions.core.jobs.retry import MAX_TRIES
+from functions.core.jobs.vault import Vault
 from functions.core.keys import image_key, metadata_key, seed_for
-from tests.fakes.lane import JOB, SPEC, Lane, ScriptedApi, picture
-from tests.fakes.records import announced
+from tests.fakes.lane import JOB, PRICE, SPEC, Lane, ScriptedApi, picture
+from tests.fakes.races import StandingClock
+from tests.fakes.records import accepted_again, announced, given_back
 from tests.fakes.stores import MemoryObjects
 from tests.fakes.virtual_time import run
 
@@ -28,6 +31,33 @@ def test_a_picture_that_an_earlier_try_stored_ends_the_job_without_a_call() -> N
     assert lane.job().state is State.SUCCESS
     assert lane.api.submitted == []
     assert metadata_key(JOB) in lane.metadata.objects
+
+
+def lane_with_the_picture_of(reference: str) -> Lane:
+    """A lane in whose buckets is what a call has made."""
+    lane = Lane()
+    job, spec = replace(lane.job(), reference=reference), lane.job().asked_for()
+    Vault(lane.images, lane.metadata).keep(job, spec, picture(spec), "m")
+    return lane
+
+
+def test_a_stored_picture_is_paid_for_by_the_call_that_made_it() -> None:
+    lane = lane_with_the_picture_of("p1")
+    lane.jobs.records[JOB] = {**given_back(), "reference": "p2", "settled_calls": frozenset({"p2"})}
+    run(lane.until_gone())
+    job = lane.job()
+    assert (job.state, job.reference, job.cost_usd) == (State.SUCCESS, "p1", PRICE)
+    told = news.taken(lane.jobs, StandingClock(), lane.log, job, 1, "p1", PRICE)
+    assert told.cost_usd == PRICE
+
+
+def test_a_stored_picture_does_not_hide_that_another_call_was_taken() -> None:
+    lane = lane_with_the_picture_of("p1")
+    lane.jobs.records[JOB] = accepted_again()
+    run(lane.until_gone())
+    job = lane.job()
+    assert (job.state, job.reference, job.cost_usd) == (State.SUCCESS, "p1", 2 * PRICE)
+    assert job.settled_calls == {"p2"}
 
 
 def test_a_picture_stored_by_somebody_else_meanwhile_is_the_jobs_picture() -> None:

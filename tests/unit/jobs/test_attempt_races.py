@@ -65,7 +65,7 @@ def test_an_answer_that_comes_after_another_call_was_made_is_counted_as_paid() -
         lane.taken_over,
         lambda: lane.thief_writes(lambda fence, job: lifecycle.give_back(fence, job, BUSY, START_MS)),
         lane.taken_over,
-        lambda: lane.thief_writes(lambda fence, job: lifecycle.announce(fence, START_MS)),
+        lambda: lane.thief_writes(lambda fence, job: lifecycle.announce(fence, job, START_MS)),
     )
     assert run(lane.deliver()) == {JOB}
     job = lane.job()

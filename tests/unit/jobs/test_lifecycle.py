@@ -32,10 +32,11 @@ from tests.fakes.records import (
     succeed,
     succeeded,
     taken_over,
+    tried_again,
 )
 
 OWNER_WRITES: dict[str, Callable[[int, Job], Write]] = {
-    "announce": lambda fence, job: lifecycle.announce(fence, 1),
+    "announce": lambda fence, job: lifecycle.announce(fence, job, 1),
     "withdraw": lambda fence, job: lifecycle.withdraw(fence, 1),
     "accept": lambda fence, job: lifecycle.accept(fence, reference="r", response_code=200, leaving=False, now_ms=1),
     "doubt": lambda fence, job: lifecycle.doubt(fence, LOST, 1),
@@ -181,7 +182,7 @@ def test_what_is_said_of_a_call_that_is_not_in_submission_is_refused(name: str, 
 @pytest.mark.parametrize("record", [announced, accepted])
 def test_no_second_call_is_announced_while_one_is_open(record: Callable[[], Record]) -> None:
     with pytest.raises(StaleWriteError):
-        apply(lifecycle.announce(2, LEASE_MS), taken_over(record(), now_ms=LEASE_MS))
+        tried_again(record(), LEASE_MS)
 
 
 def test_a_second_call_is_known_by_the_attempt_that_announced_it() -> None:
@@ -197,7 +198,7 @@ def test_an_announcement_forgets_what_was_thought_of_the_call_before() -> None:
 def test_a_call_that_never_left_spends_no_try_and_may_be_announced_again() -> None:
     record = apply(lifecycle.withdraw(1, 5), announced())
     assert seen(record).tries == {}
-    assert apply(lifecycle.announce(2, 7), taken_over(record, now_ms=6))["stage"] == Stage.SUBMITTING
+    assert tried_again(record, 6)["stage"] == Stage.SUBMITTING
 
 
 def test_an_acceptance_whose_owner_stays_keeps_the_lease() -> None:

@@ -13,6 +13,8 @@ from functions.core.writes import StaleWriteError, apply
 from tests.fakes.lane import PRICE
 from tests.fakes.records import (
     BROKEN,
+    BUSY,
+    LOST,
     Record,
     accepted,
     announced,
@@ -25,6 +27,7 @@ from tests.fakes.records import (
     seen,
     succeeded,
     taken_over,
+    tried_again,
 )
 
 
@@ -50,9 +53,37 @@ def revived(record: Record, batch_id: str) -> Record:
 
 
 def test_what_was_paid_before_a_job_failed_stays_with_the_batch_that_paid() -> None:
-    job = seen(revived(failed_paid(), "b"))
-    assert (job.batch_id, job.batches, job.stage) == ("b", frozenset({"a", "b"}), Stage.ACCEPTED)
+    record = apply(lifecycle.give_up(seen(held()), cost_usd=PRICE, now_ms=6), held())
+    job = seen(revived(record, "b"))
+    assert (job.batch_id, job.batches, job.stage) == ("b", frozenset({"a", "b"}), None)
     assert [job.cost_to(batch_id) for batch_id in "abc"] == [PRICE, 0, 0]
+    assert [job.paid_by(batch_id) for batch_id in "abc"] == [True, True, False]
+
+
+def test_a_paid_picture_that_is_still_to_be_had_is_the_next_batchs_only_when_it_is_bought_anew() -> None:
+    job = seen(revived(failed_paid(), "b"))
+    assert (job.batch_id, job.batches, job.stage) == ("a", frozenset({"a", "b"}), Stage.ACCEPTED)
+    assert [job.paid_by(batch_id) for batch_id in "ab"] == [True, False]
+
+
+def test_an_heir_pays_for_no_payment_that_is_learnt_of_while_it_announces_its_first_call() -> None:
+    record = taken_over(revived(failed_paid(), "b"), now_ms=4)
+    refused = Fault(ErrorClass.CAPACITY, "the task failed")
+    record = taken_over(apply(lifecycle.give_back(2, seen(record), refused, 5), record), now_ms=6)
+    late = apply(lifecycle.count_payment(seen(record), "p7", PRICE, 7), record)
+    with pytest.raises(StaleWriteError):
+        apply(lifecycle.announce(3, seen(record), 8), late)
+    job = seen(apply(lifecycle.announce(3, seen(late), 8), late))
+    assert (job.batch_id, job.heir) == ("b", "")
+    assert [job.cost_to(batch_id) for batch_id in "ab"] == [2 * PRICE, 0]
+
+
+def test_a_repay_stays_with_the_batch_that_it_was_made_for() -> None:
+    record = apply(lifecycle.repay(1, seen(announced()), LOST, 1), announced())
+    record = tried_again(record, 2)
+    record = apply(lifecycle.fail(2, seen(record), BUSY, price_usd=PRICE, now_ms=3), record)
+    job = seen(revived(record, "b"))
+    assert (job.repays, [job.repays_of(batch_id) for batch_id in "ab"]) == (1, [1, 0])
 
 
 def test_each_batch_pays_for_the_calls_that_were_made_for_it() -> None:
@@ -60,7 +91,7 @@ def test_each_batch_pays_for_the_calls_that_were_made_for_it() -> None:
     record = taken_over(record, now_ms=4)
     refused = Fault(ErrorClass.CAPACITY, "the task failed")  # what p1 had to give is gone, so another call is made
     record = apply(lifecycle.give_back(2, seen(record), refused, 5), record)
-    record = apply(lifecycle.announce(3, 7), taken_over(record, now_ms=6))
+    record = tried_again(record, 6)
     record = apply(lifecycle.accept(3, reference="p2", response_code=200, leaving=False, now_ms=8), record)
     record = apply(lifecycle.fail(3, seen(record), BROKEN, price_usd=PRICE, now_ms=9), record)
     job = seen(revived(record, "c"))

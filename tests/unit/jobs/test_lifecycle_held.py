@@ -26,7 +26,7 @@ from tests.fakes.records import (
     held_accepted,
     seen,
     succeeded,
-    taken_over,
+    tried_again,
 )
 
 
@@ -44,11 +44,11 @@ def test_a_held_job_remembers_its_call() -> None:
 def test_a_repay_is_counted_and_spends_no_try() -> None:
     job = seen(repaid())
     assert (job.state, job.stage, job.repays, job.tries) == (State.PENDING, None, 1, {})
-    assert apply(lifecycle.announce(2, 9), taken_over(repaid(), 8))["call_attempt"] == 2
+    assert tried_again(repaid(), 8)["call_attempt"] == 2
 
 
 def test_a_job_is_repaid_once() -> None:
-    record = apply(lifecycle.announce(2, 9), taken_over(repaid(), 8))
+    record = tried_again(repaid(), 8)
     with pytest.raises(StaleWriteError):
         apply(lifecycle.repay(2, seen(record), LOST, 10), record)
 
@@ -129,7 +129,7 @@ def test_what_was_counted_before_stays_when_a_job_is_given_up() -> None:
 
 
 def test_a_call_that_was_repaid_and_succeeds_after_all_finishes_the_job() -> None:
-    record = apply(lifecycle.announce(2, 9), taken_over(repaid(), 8))
+    record = tried_again(repaid(), 8)
     job = seen(apply(finish(seen(record), "p1"), record))
     assert (job.state, job.repays, job.cost_usd) == (State.SUCCESS, 1, PRICE)
     assert seen(announced_again()).repays == 0

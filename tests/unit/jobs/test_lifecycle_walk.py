@@ -20,7 +20,7 @@ from tests.fakes.stores import MemoryJobs
 
 ENDINGS = ("give_back", "fail", "hold", "repay")
 OWNER_WRITES: dict[str, Callable[[int, Job, int], Write]] = {
-    "announce": lambda fence, job, now: lifecycle.announce(fence, now),
+    "announce": lambda fence, job, now: lifecycle.announce(fence, job, now),
     "withdraw": lambda fence, job, now: lifecycle.withdraw(fence, now),
     "accept": lambda fence, job, now: lifecycle.accept(
         fence, reference=reference(fence), response_code=200, leaving=bool(now % 2), now_ms=now
