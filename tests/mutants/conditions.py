@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from functions.core.writes import AllOf, AnyOf, Condition
+
+_OF_A_MODEL = re.compile(r"^rung_at_.+")
 
 EVERYTHING = "its whole condition"
 
@@ -34,7 +37,7 @@ def attributes(condition: Condition) -> list[str]:
     """The attributes that a condition looks at, each once."""
     if isinstance(condition, (AllOf, AnyOf)):
         return list(dict.fromkeys(name for part in condition.parts for name in attributes(part)))
-    return [condition.attribute]
+    return [_OF_A_MODEL.sub("rung_at", condition.attribute)]
 
 
 def without(condition: Condition, part: str) -> Condition:

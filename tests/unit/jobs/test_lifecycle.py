@@ -228,6 +228,17 @@ def test_a_refused_try_closes_its_call() -> None:
     assert (after.state, after.stage, after.error_class) == (State.PENDING, None, ErrorClass.CAPACITY)
 
 
+def test_a_call_whose_price_somebody_else_counts_meanwhile_is_not_counted_again_by_success() -> None:
+    record = accepted()
+    job = seen(record)
+    counted = apply(lifecycle.count_payment(job, "p0", PRICE, 8), record)
+    write = succeed(1, job, "p0")
+    assert apply(write, record)["cost_usd"] == 2 * PRICE
+    with pytest.raises(StaleWriteError):
+        apply(write, counted)
+    assert apply(succeed(1, seen(counted), "p0"), counted)["cost_usd"] == 2 * PRICE
+
+
 def test_success_forgets_the_errors_on_the_way() -> None:
     record = apply(succeed(2, seen(accepted_again())), {**accepted_again(), "error_class": "capacity"})
     job = seen(record)

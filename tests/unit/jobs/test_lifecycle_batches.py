@@ -149,6 +149,13 @@ def test_only_an_untouched_pending_job_expires(pending: Callable[[], Record]) ->
             apply(lifecycle.expire(job, 9), pending() | touched)
 
 
+def test_a_running_job_expires_unless_its_owner_shows_that_it_lives() -> None:
+    job = seen(announced())
+    assert apply(lifecycle.expire(job, 9), announced())["state"] == State.HELD
+    with pytest.raises(StaleWriteError):
+        apply(lifecycle.expire(job, 9), apply(lifecycle.heartbeat(1, 9, 10**9), announced()))
+
+
 @pytest.mark.parametrize("stage", list(Stage))
 def test_a_job_whose_paid_call_is_open_is_held_and_not_expired(stage: Stage) -> None:
     pending = {**created(), "attempt_count": 1, "stage": stage, "reference": "p1"}

@@ -68,6 +68,16 @@ def test_only_the_prediction_that_the_operator_named_is_disowned() -> None:
         apply(lifecycle.disown(1, seen(record), fault, 9), record)
 
 
+@pytest.mark.parametrize("since", [{"state": State.HELD}, {"attempt_count": 3}, {"stage": Stage.SUBMITTING}])
+def test_a_prediction_is_disowned_by_the_owner_of_the_call_as_it_was_seen(since: Record) -> None:
+    named = apply(lifecycle.look_again(seen(held()), reference="p9", now_ms=9), held())
+    looking = taken_over(named, now_ms=10)
+    disown = lifecycle.disown(2, seen(looking), Fault(ErrorClass.AMBIGUOUS, "unknown", 404), 11)
+    assert apply(disown, looking)["state"] == State.HELD
+    with pytest.raises(StaleWriteError):
+        apply(disown, looking | since)
+
+
 def test_a_prediction_is_named_only_where_the_provider_gave_none() -> None:
     with pytest.raises(StaleWriteError):
         apply(lifecycle.look_again(seen(held_accepted()), reference="p9", now_ms=9), held_accepted())
