@@ -16,7 +16,7 @@ from functions.adapters.again import until_done
 from functions.adapters.attribute_values import from_item, to_value
 from functions.adapters.aws import CONNECTIONS
 from functions.adapters.indexes import HELD_INDEX, REFERENCE_INDEX
-from functions.core.jobs.lifecycle import HELD
+from functions.core.jobs.clauses import HELD
 from functions.core.jobs.records import Job, State, job_from_record
 from functions.core.writes import (
     Above,

@@ -14,6 +14,7 @@ from functions.core.jobs.vault import Vault
 from functions.core.ports import CallbackError, Completed, Notice, Output, PollAnswer, Prediction, Refused, Working
 from tests.fakes.lane import JOB, SIGNING_SECRET
 from tests.fakes.races import RacedLane
+from tests.fakes.records import Record
 from tests.fakes.stores import MemoryQueue
 from tests.fakes.virtual_time import START_MS, run
 
@@ -59,6 +60,13 @@ class Desk:
             self.lane.api.take()
         self.lane.api.listing = [Prediction(f"p{number}", failed=False) for number in range(3)]
         self.lanes = {self.lane.model.name: self.rung}
+
+    @classmethod
+    def with_job(cls, record: Record) -> Desk:
+        """A desk whose lane's job has this record."""
+        new = cls()
+        new.lane.jobs.records[JOB] = record
+        return new
 
     @property
     def job(self) -> Job:

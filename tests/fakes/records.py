@@ -14,6 +14,7 @@ from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, Picture, job_from_record
 from functions.core.writes import Write, apply
 from tests.fakes.lane import JOB, LEASE_SECONDS, PRICE, SPEC
+from tests.fakes.virtual_time import START_MS
 
 LEASE_MS = LEASE_SECONDS * 1000
 PICTURE = Picture(width=64, height=64, size=900, format="png", sha256="00" * 32)
@@ -42,6 +43,16 @@ def accepted(now_ms: int = 0, *, leaving: bool = False) -> Record:
     """Running: the first call was taken as p1."""
     accept = lifecycle.accept(1, reference="p1", response_code=200, leaving=leaving, now_ms=now_ms)
     return apply(accept, announced(now_ms))
+
+
+def doubted() -> Record:
+    """Running: the answer to the first call is lost, and its owner has said so."""
+    return apply(lifecycle.doubt(1, LOST, 7), announced())
+
+
+def left() -> Record:
+    """Running: the first call was taken as p1, and its owner has left the rest to the callback."""
+    return accepted(START_MS, leaving=True)
 
 
 def given_back() -> Record:

@@ -162,14 +162,20 @@ def test_giving_up_leaves_a_dead_letter(run: Run, stack: Stack, put_held: PutHel
     assert states(stack, A, B) == [State.FAILED, State.FAILED]
 
 
-def test_jobs_whose_dead_letters_cannot_be_left_stay_held(
-    run: Run, stack: Stack, put_held: PutHeld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def refuse_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on SQS takes no message."""
+
     def refuse(*_: Any, **__: Any) -> None:
         raise UndeliveredError("SQS went on refusing messages")
 
-    put_held(A)
     monkeypatch.setattr(SqsQueue, "send", refuse)
+
+
+def test_jobs_whose_dead_letters_cannot_be_left_stay_held(
+    run: Run, stack: Stack, put_held: PutHeld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_held(A)
+    refuse_messages(monkeypatch)
 
     result = run("held", "resolve", A, "--give-up", "--yes")
 
@@ -267,11 +273,8 @@ def test_what_cannot_be_done_for_a_model_that_is_gone_is_a_sentence(
 def test_workers_that_could_not_be_told_are_a_sentence(
     run: Run, stack: Stack, put_held: PutHeld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise UndeliveredError("SQS went on refusing messages")
-
     put_held(A)
-    monkeypatch.setattr(SqsQueue, "send", refuse)
+    refuse_messages(monkeypatch)
 
     result = run("held", "resolve", A, "--look", "--yes")
 

@@ -20,7 +20,7 @@ Three may write:
   the provider knows it, and else forgotten (disown).
 
 A paid call is announced (`submitting`) before it leaves; a record that shows `submitting` to its next owner therefore
-means that money may have been spent, and that owner looks before it acts.
+means that money may have been spent, and that owner looks before it acts. What the writes share is in `clauses`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,28 @@ from __future__ import annotations
 from decimal import Decimal
 
 from functions.core.errors import ErrorClass, Fault
+from functions.core.jobs.clauses import (
+    CLAIMED,
+    CLOSED,
+    HELD_MARKS,
+    LAST_ERROR,
+    OPEN_ATTEMPT,
+    WAITING,
+    abandoned,
+    as_seen,
+    attempt_is,
+    closed_stage,
+    last_error,
+    next_payer,
+    now_held,
+    one_try_more,
+    owned,
+    owned_as_seen,
+    payments,
+    same_cost,
+    still_uncounted,
+    success,
+)
 from functions.core.jobs.records import Job, Picture, Stage, State, call_mark, timestamp
 from functions.core.writes import Above, AllOf, AnyOf, AtMost, Condition, Lacks, Missing, OneOf, Value, Write, equals
 
@@ -39,16 +61,6 @@ MAX_IDLE_LOOKS = 10
 
 SUBMIT_WITHIN_SECONDS = 5.0
 """A paid call leaves within this time of its announcement or not at all: fencing does not reach the provider."""
-
-HELD = "held"
-"""What the attribute `held` of a held job says; the index of held jobs has no others."""
-
-_CLAIMED = "reference_claimed"
-_WAITING = ("waiting_since", "unreachable_since")
-_OPEN_ATTEMPT = ("owner", "lease_expires_at")
-_HELD_MARKS = ("held", "held_at")
-_LAST_ERROR = ("error_class", "error_message")
-_CLOSED = (*_OPEN_ATTEMPT, "stage", "idle_claims", _CLAIMED, *_LAST_ERROR)
 
 
 def create(job_id: str, *, model: str, spec: str, batch_id: str, now_ms: int) -> Write:
@@ -86,12 +98,12 @@ def revive(job: Job, batch_id: str, now_ms: int) -> Write:
     A picture that is paid for and still to be had is not submitted again: the batch is its heir, who pays for the next
     call if it comes to one.
     """
-    payer: dict[str, Value] = {"heir": batch_id} if resumes(job) else _next_payer(job, batch_id)
+    payer: dict[str, Value] = {"heir": batch_id} if resumes(job) else next_payer(job, batch_id)
     return Write(
         name="revive",
-        when=AllOf((equals("state", State.FAILED), _as_seen(job), _same_cost(job))),
+        when=AllOf((equals("state", State.FAILED), as_seen(job), same_cost(job))),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **payer},
-        removes=("tries", "idle_claims", "finished_at", *_WAITING, *_LAST_ERROR),
+        removes=("tries", "idle_claims", "finished_at", *WAITING, *LAST_ERROR),
         joins={"batches": batch_id},
     )
 
@@ -139,7 +151,7 @@ def claim_to_look(job: Job, owner: str, now_ms: int, lease_ms: int) -> Write:
         name="claim_to_look",
         when=AllOf(
             (
-                _attempt(job.attempt_count),
+                attempt_is(job.attempt_count),
                 AnyOf(
                     (
                         equals("state", State.PENDING),
@@ -164,18 +176,18 @@ def announce(fence: int, job: Job, now_ms: int) -> Write:
 
     If a batch has inherited the job, the call is the first that is its own to pay.
     """
-    when: tuple[Condition, ...] = (_owned(fence), Missing("stage"))
+    when: tuple[Condition, ...] = (owned(fence), Missing("stage"))
     return Write(
         name="announce",
-        when=AllOf((*when, _same_cost(job)) if job.heir else when),
+        when=AllOf((*when, same_cost(job)) if job.heir else when),
         sets={
             "stage": Stage.SUBMITTING,
             "submitting_at": now_ms,
             "call_attempt": fence,
             "updated_at": timestamp(now_ms),
-            **(_next_payer(job, job.heir) if job.heir else {}),
+            **(next_payer(job, job.heir) if job.heir else {}),
         },
-        removes=("idle_claims", "last_response_code", "heir", *_WAITING, *_LAST_ERROR),
+        removes=("idle_claims", "last_response_code", "heir", *WAITING, *LAST_ERROR),
     )
 
 
@@ -183,9 +195,9 @@ def withdraw(fence: int, now_ms: int) -> Write:
     """The announced call did not leave: nothing was paid, no try is spent. By the owner, who knows that it did not."""
     return Write(
         name="withdraw",
-        when=_owned(fence),
+        when=owned(fence),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms)},
-        removes=(*_OPEN_ATTEMPT, "stage"),
+        removes=(*OPEN_ATTEMPT, "stage"),
     )
 
 
@@ -193,12 +205,12 @@ def doubt(fence: int, fault: Fault, now_ms: int) -> Write:
     """The answer to a paid call is lost: the next owner looks what became of it. By the owner; spends no try."""
     return Write(
         name="doubt",
-        when=AllOf((_owned(fence), equals("stage", Stage.SUBMITTING))),
+        when=AllOf((owned(fence), equals("stage", Stage.SUBMITTING))),
         sets={
             "lease_expires_at": now_ms,
             "waiting_since": now_ms,
             "updated_at": timestamp(now_ms),
-            **_fault(fault),
+            **last_error(fault),
         },
     )
 
@@ -208,7 +220,7 @@ def accept(fence: int, *, reference: str, response_code: int, leaving: bool, now
     left: dict[str, Value] = {"lease_expires_at": now_ms, "waiting_since": now_ms} if leaving else {}
     return Write(
         name="accept",
-        when=AllOf((_owned(fence), equals("stage", Stage.SUBMITTING))),
+        when=AllOf((owned(fence), equals("stage", Stage.SUBMITTING))),
         sets={
             "stage": Stage.ACCEPTED,
             "reference": reference,
@@ -216,7 +228,7 @@ def accept(fence: int, *, reference: str, response_code: int, leaving: bool, now
             "updated_at": timestamp(now_ms),
             **left,
         },
-        removes=("idle_claims", "unreachable_since") if leaving else ("idle_claims", *_WAITING),
+        removes=("idle_claims", "unreachable_since") if leaving else ("idle_claims", *WAITING),
     )
 
 
@@ -242,7 +254,7 @@ def heal(job: Job, attempt: int, *, reference: str, now_ms: int) -> Write:
             "reference": reference,
             "updated_at": timestamp(now_ms),
         },
-        removes=("idle_claims", *_WAITING, *(_HELD_MARKS if held else ())),
+        removes=("idle_claims", *WAITING, *(HELD_MARKS if held else ())),
     )
 
 
@@ -250,7 +262,7 @@ def heartbeat(fence: int, now_ms: int, lease_ms: int) -> Write:
     """The owner is alive: its lease is extended. By the owner, while the lease lasts: one that it ended stays so."""
     return Write(
         name="heartbeat",
-        when=AllOf((_owned(fence), Above("lease_expires_at", now_ms))),
+        when=AllOf((owned(fence), Above("lease_expires_at", now_ms))),
         sets={"lease_expires_at": now_ms + lease_ms},
     )
 
@@ -263,7 +275,7 @@ def leave(fence: int, job: Job, now_ms: int, *, unreachable: bool = False) -> Wr
     since: dict[str, Value] = {"unreachable_since": job.unreachable_since or now_ms} if unreachable else {}
     return Write(
         name="leave",
-        when=_owned(fence),
+        when=owned(fence),
         sets={
             "lease_expires_at": now_ms,
             "waiting_since": job.waiting_since or now_ms,
@@ -283,14 +295,14 @@ def give_back(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
     over = job.stage is Stage.ACCEPTED and not fault.resumable
     return Write(
         name="give_back",
-        when=_owned_as_seen(fence, job),
+        when=owned_as_seen(fence, job),
         sets={
             "state": State.PENDING,
-            "tries": {**job.tries, fault.error_class: job.tries.get(fault.error_class, 0) + 1},
+            **one_try_more(job, fault),
             "updated_at": timestamp(now_ms),
-            **_fault(fault),
+            **last_error(fault),
         },
-        removes=(*_OPEN_ATTEMPT, "idle_claims", *_WAITING, *_closed_stage(fault)),
+        removes=(*OPEN_ATTEMPT, "idle_claims", *WAITING, *closed_stage(fault)),
         joins={"settled_calls": job.reference} if over else {},
     )
 
@@ -313,12 +325,12 @@ def succeed(
     """
     open_call = job.reference if job.stage is Stage.ACCEPTED else ""
     reference = reference or open_call
-    uncounted, joins = _payments(job, reference, job.call_attempt if reference == open_call else None)
+    uncounted, joins = payments(job, reference, job.call_attempt if reference == open_call else None)
     return Write(
         name="succeed",
-        when=AllOf((_owned(fence), *_still_uncounted(uncounted))),
-        sets={**_success(picture, image_key, latency_ms, now_ms), **({"reference": reference} if reference else {})},
-        removes=_CLOSED,
+        when=AllOf((owned(fence), *still_uncounted(uncounted))),
+        sets={**success(picture, image_key, latency_ms, now_ms), **({"reference": reference} if reference else {})},
+        removes=CLOSED,
         adds={"cost_usd": price_usd * len(uncounted)},
         joins=joins,
     )
@@ -333,15 +345,15 @@ def fail(fence: int, job: Job, fault: Fault, *, price_usd: Decimal, now_ms: int)
     paid = taken and fault.resumable and job.reference not in job.settled_calls
     return Write(
         name="fail",
-        when=_owned_as_seen(fence, job),
+        when=owned_as_seen(fence, job),
         sets={
             "state": State.FAILED,
-            "tries": {**job.tries, fault.error_class: job.tries.get(fault.error_class, 0) + 1},
+            **one_try_more(job, fault),
             "updated_at": timestamp(now_ms),
             "finished_at": timestamp(now_ms),
-            **_fault(fault),
+            **last_error(fault),
         },
-        removes=(*_OPEN_ATTEMPT, "idle_claims", *_closed_stage(fault)),
+        removes=(*OPEN_ATTEMPT, "idle_claims", *closed_stage(fault)),
         adds={"cost_usd": price_usd * paid},
         joins={"settled_calls": job.reference} if taken else {},
     )
@@ -364,12 +376,12 @@ def finish(
     By a provider's callback, of any job that has not succeeded and is as seen. If another call of the job was taken,
     both are paid for; what somebody counts meanwhile is not counted again. `attempt` announced the call.
     """
-    uncounted, joins = _payments(job, reference, attempt)
+    uncounted, joins = payments(job, reference, attempt)
     return Write(
         name="finish",
-        when=AllOf((equals("state", job.state), _as_seen(job), *_still_uncounted(uncounted))),
-        sets={**_success(picture, image_key, latency_ms, now_ms), "reference": reference},
-        removes=(*_CLOSED, *_HELD_MARKS, *_WAITING),
+        when=AllOf((equals("state", job.state), as_seen(job), *still_uncounted(uncounted))),
+        sets={**success(picture, image_key, latency_ms, now_ms), "reference": reference},
+        removes=(*CLOSED, *HELD_MARKS, *WAITING),
         adds={"cost_usd": price_usd * len(uncounted)},
         joins={**joins, **({"callback_ids": event_id} if event_id else {})},
     )
@@ -393,9 +405,9 @@ def hold(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
     """Nobody can say whether a paid call was taken: the job waits for a person. By the owner, of the call as seen."""
     return Write(
         name="hold",
-        when=_owned_as_seen(fence, job),
-        sets={"state": State.HELD, "updated_at": timestamp(now_ms), **_held(now_ms), **_fault(fault)},
-        removes=(*_OPEN_ATTEMPT, "idle_claims"),
+        when=owned_as_seen(fence, job),
+        sets={"state": State.HELD, "updated_at": timestamp(now_ms), **now_held(now_ms), **last_error(fault)},
+        removes=(*OPEN_ATTEMPT, "idle_claims"),
     )
 
 
@@ -406,9 +418,9 @@ def repay(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
     """
     return Write(
         name="repay",
-        when=AllOf((_owned_as_seen(fence, job), equals("stage", Stage.SUBMITTING), Missing("repays"))),
-        sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **_fault(fault)},
-        removes=(*_OPEN_ATTEMPT, "stage", "idle_claims", *_WAITING),
+        when=AllOf((owned_as_seen(fence, job), equals("stage", Stage.SUBMITTING), Missing("repays"))),
+        sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **last_error(fault)},
+        removes=(*OPEN_ATTEMPT, "stage", "idle_claims", *WAITING),
         adds={"repays": 1},
     )
 
@@ -420,15 +432,15 @@ def look_again(job: Job, *, reference: str, now_ms: int) -> Write:
     nothing.
     """
     known: dict[str, Value] = {}
-    when: tuple[Condition, ...] = (equals("state", State.HELD), _as_seen(job))
+    when: tuple[Condition, ...] = (equals("state", State.HELD), as_seen(job))
     if reference:
-        known = {"stage": Stage.ACCEPTED, "reference": reference, _CLAIMED: 1}
+        known = {"stage": Stage.ACCEPTED, "reference": reference, CLAIMED: 1}
         when = (*when, equals("stage", Stage.SUBMITTING))
     return Write(
         name="look_again",
         when=AllOf(when),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **known},
-        removes=(*_WAITING, *_HELD_MARKS, *_LAST_ERROR),
+        removes=(*WAITING, *HELD_MARKS, *LAST_ERROR),
     )
 
 
@@ -437,15 +449,15 @@ def disown(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
     owner."""
     return Write(
         name="disown",
-        when=AllOf((_owned_as_seen(fence, job), equals(_CLAIMED, 1))),
+        when=AllOf((owned_as_seen(fence, job), equals(CLAIMED, 1))),
         sets={
             "state": State.HELD,
             "stage": Stage.SUBMITTING,
             "updated_at": timestamp(now_ms),
-            **_held(now_ms),
-            **_fault(fault),
+            **now_held(now_ms),
+            **last_error(fault),
         },
-        removes=(*_OPEN_ATTEMPT, "idle_claims", *_WAITING, "reference", _CLAIMED),
+        removes=(*OPEN_ATTEMPT, "idle_claims", *WAITING, "reference", CLAIMED),
     )
 
 
@@ -458,9 +470,9 @@ def resubmit(job: Job, *, repays: bool, price_usd: Decimal, now_ms: int) -> Writ
     paid = repays and job.stage is Stage.ACCEPTED and not job.has_settled(job.reference, job.call_attempt)
     return Write(
         name="resubmit",
-        when=AllOf((equals("state", State.HELD), _as_seen(job))),
+        when=AllOf((equals("state", State.HELD), as_seen(job))),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms)},
-        removes=("stage", "tries", _CLAIMED, *_WAITING, *_HELD_MARKS, *_LAST_ERROR),
+        removes=("stage", "tries", CLAIMED, *WAITING, *HELD_MARKS, *LAST_ERROR),
         adds={**({"repays": 1} if repays else {}), **({"cost_usd": price_usd} if paid else {})},
         joins={"settled_calls": job.reference} if paid else {},
     )
@@ -468,17 +480,16 @@ def resubmit(job: Job, *, repays: bool, price_usd: Decimal, now_ms: int) -> Writ
 
 def give_up(job: Job, *, cost_usd: Decimal, now_ms: int) -> Write:
     """The picture is not to be had. By the operator, of a held job as seen. `cost_usd`: what was paid for the call."""
-    known = job.stage is Stage.ACCEPTED and not job.reference_claimed
-    call = job.reference if known else call_mark(job.call_attempt)
+    call = job.reference if job.stage is Stage.ACCEPTED else call_mark(job.call_attempt)
     return Write(
         name="give_up",
-        when=AllOf((equals("state", State.HELD), _as_seen(job))),
+        when=AllOf((equals("state", State.HELD), as_seen(job))),
         sets={
             "state": State.FAILED,
             "updated_at": timestamp(now_ms),
             "finished_at": timestamp(now_ms),
         },
-        removes=("stage", _CLAIMED, *_WAITING, *_HELD_MARKS),
+        removes=("stage", CLAIMED, *WAITING, *HELD_MARKS),
         adds={"cost_usd": cost_usd},
         joins={"settled_calls": call} if cost_usd else {},
     )
@@ -496,98 +507,12 @@ def expire(job: Job, now_ms: int) -> Write:
         end: dict[str, Value] = {"state": State.FAILED, "finished_at": now}
     else:
         fault = Fault(ErrorClass.EXPIRED, "a paid call was made, and its picture was not fetched within seven days")
-        end = {"state": State.HELD, **_held(now_ms)}
+        end = {"state": State.HELD, **now_held(now_ms)}
     return Write(
         name="expire",
-        when=AllOf((_abandoned(job), _as_seen(job))),
-        sets={**end, "updated_at": now, **_fault(fault)},
-        removes=_OPEN_ATTEMPT,
+        when=AllOf((abandoned(job), as_seen(job))),
+        sets={**end, "updated_at": now, **last_error(fault)},
+        removes=OPEN_ATTEMPT,
         # What was paid so far stays, and nothing is a number too; what a held job costs nobody knows.
         adds={"cost_usd": Decimal(0)} if job.stage is None else {},
     )
-
-
-def _abandoned(job: Job) -> Condition:
-    """Nobody is at it: it is pending, or running as it was seen, and no heartbeat came since."""
-    if job.state is not State.RUNNING:
-        return equals("state", State.PENDING)
-    return AllOf((equals("state", State.RUNNING), AtMost("lease_expires_at", job.lease_expires_at)))
-
-
-def _attempt(count: int) -> Condition:
-    return equals("attempt_count", count) if count else Missing("attempt_count")
-
-
-def _owned(fence: int) -> Condition:
-    return AllOf((equals("state", State.RUNNING), equals("attempt_count", fence)))
-
-
-def _owned_as_seen(fence: int, job: Job) -> Condition:
-    return AllOf((_owned(fence), _stage(job)))
-
-
-def _as_seen(job: Job) -> Condition:
-    """Nobody claimed the job since, and nobody brought news of its call."""
-    return AllOf((_attempt(job.attempt_count), _stage(job)))
-
-
-def _stage(job: Job) -> Condition:
-    return Missing("stage") if job.stage is None else equals("stage", job.stage)
-
-
-def _same_cost(job: Job) -> Condition:
-    """No payment was learnt of since the job was seen."""
-    return Missing("cost_usd") if job.cost_usd is None else equals("cost_usd", job.cost_usd)
-
-
-def _next_payer(job: Job, batch_id: str) -> dict[str, Value]:
-    """From now on a batch pays for the job; what was spent so far stays with the one that paid."""
-    spent = {job.batch_id: job.cost_to(job.batch_id)} if job.cost_usd else {}
-    repaid = {job.batch_id: job.repays_of(job.batch_id)} if job.repays else {}
-    return {
-        "batch_id": batch_id,
-        **({"earlier_costs": {**job.earlier_costs, **spent}} if spent else {}),
-        **({"earlier_repays": {**job.earlier_repays, **repaid}} if repaid else {}),
-    }
-
-
-def _payments(job: Job, reference: str, attempt: int | None) -> tuple[set[str], dict[str, str]]:
-    """What a success by this call shows to be paid for and is not in the cost yet; and the call that is settled by it,
-    beside the one that the record will name."""
-    uncounted = set() if job.has_settled(reference, attempt) else {reference}
-    if job.stage is not Stage.ACCEPTED or job.reference == reference or job.reference_claimed:
-        return uncounted, {}
-    return uncounted | ({job.reference} - job.settled_calls), {"settled_calls": job.reference}
-
-
-def _still_uncounted(references: set[str]) -> tuple[Condition, ...]:
-    return tuple(Lacks("settled_calls", one) for one in sorted(references) if one)
-
-
-def _success(picture: Picture, image_key: str, latency_ms: int, now_ms: int) -> dict[str, str | int]:
-    return {
-        "state": State.SUCCESS,
-        "image_key": image_key,
-        "width": picture.width,
-        "height": picture.height,
-        "size": picture.size,
-        "sha256": picture.sha256,
-        "latency_ms": latency_ms,
-        "updated_at": timestamp(now_ms),
-        "finished_at": timestamp(now_ms),
-    }
-
-
-def _held(now_ms: int) -> dict[str, str]:
-    return {"held": HELD, "held_at": timestamp(now_ms)}
-
-
-def _fault(fault: Fault) -> dict[str, str | int]:
-    known: dict[str, str | int] = {"error_class": fault.error_class, "error_message": fault.message}
-    if fault.response_code is not None:
-        known["last_response_code"] = fault.response_code
-    return known
-
-
-def _closed_stage(fault: Fault) -> tuple[str, ...]:
-    return () if fault.resumable else ("stage", _CLAIMED)

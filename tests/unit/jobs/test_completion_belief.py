@@ -19,9 +19,7 @@ SIGNED = CallbackKey(JOB, 1, EXPIRES).signed(SIGNING_SECRET, PROVIDER)
 
 def desk(record: dict[str, object] | None = None) -> Desk:
     """A desk, and a job whose worker has left."""
-    new = Desk()
-    new.lane.jobs.records[JOB] = record or accepted()
-    return new
+    return Desk.with_job(record or accepted())
 
 
 def assert_nothing_changed(at: Desk, before: dict[str, object]) -> None:

@@ -25,11 +25,13 @@ from tests.fakes.records import (
     accepted_again,
     announced,
     announced_again,
+    doubted,
     failed,
     failed_paid,
     given_back,
     held,
     held_accepted,
+    left,
     seen,
 )
 from tests.fakes.records import succeeded as success
@@ -37,23 +39,9 @@ from tests.fakes.stores import MemoryObjects
 from tests.fakes.virtual_time import START_MS
 
 
-def desk(record: Record) -> Desk:
-    new = Desk()
-    new.lane.jobs.records[JOB] = record
-    return new
-
-
-def doubted() -> Record:
-    return apply(lifecycle.doubt(1, LOST, 7), announced())
-
-
-def left() -> Record:
-    return accepted(START_MS, leaving=True)
-
-
 @pytest.mark.parametrize("record", [left, accepted, held_accepted])
 def test_the_picture_of_a_job_whose_worker_has_left_is_stored_and_ends_it(record: Callable[[], Record]) -> None:
-    at = desk(record())
+    at = Desk.with_job(record())
     assert at.tell(succeeded()) is Result.FINISHED
     job = at.job
     assert (job.state, job.reference, job.cost_usd, job.callback_ids) == (State.SUCCESS, "p1", PRICE, frozenset({"e1"}))
@@ -66,14 +54,14 @@ def test_the_picture_of_a_job_whose_worker_has_left_is_stored_and_ends_it(record
 
 
 def test_the_latency_runs_from_the_call_to_the_stored_picture() -> None:
-    at = desk(accepted(START_MS - 4500, leaving=True))
+    at = Desk.with_job(accepted(START_MS - 4500, leaving=True))
     at.tell(succeeded())
     assert at.job.latency_ms == 4500
 
 
 @pytest.mark.parametrize("record", [announced, doubted, held])
 def test_a_submit_whose_answer_was_lost_is_healed_and_finished(record: Callable[[], Record]) -> None:
-    at = desk(record())
+    at = Desk.with_job(record())
     assert at.tell(succeeded()) is Result.FINISHED
     assert (at.job.state, at.job.reference, at.job.cost_usd) == (State.SUCCESS, "p1", PRICE)
     assert at.lane.jobs.written == ["create", "heal", "finish"]
@@ -81,27 +69,27 @@ def test_a_submit_whose_answer_was_lost_is_healed_and_finished(record: Callable[
 
 
 def test_a_picture_of_a_job_whose_worker_polls_is_left_to_that_worker() -> None:
-    at = desk(accepted(START_MS))
+    at = Desk.with_job(accepted(START_MS))
     assert at.tell(succeeded()) is Result.LEFT
     assert at.lane.jobs.records[JOB] == accepted(START_MS)
     assert (at.lane.api.fetched, at.lane.images.objects, at.rung.messages) == (0, {}, [])
 
 
 def test_a_picture_of_a_job_whose_worker_still_waits_for_an_answer_is_stored_under_it() -> None:
-    at = desk(announced(START_MS))
+    at = Desk.with_job(announced(START_MS))
     assert at.tell(succeeded()) is Result.FINISHED
     assert (at.job.state, at.job.reference, at.job.cost_usd) == (State.SUCCESS, "p1", PRICE)
     assert at.lane.jobs.written == ["create", "heal", "finish"]
 
 
 def test_the_same_event_is_acted_on_once() -> None:
-    at = desk(left())
+    at = Desk.with_job(left())
     assert [at.tell(succeeded()) for _ in range(3)] == [Result.FINISHED, Result.DUPLICATE, Result.DUPLICATE]
     assert (at.job.cost_usd, at.lane.api.fetched) == (PRICE, 1)
 
 
 def test_an_event_is_known_by_its_id_whatever_its_body_names() -> None:
-    at = desk(left())
+    at = Desk.with_job(left())
     at.tell(succeeded("p1", "e1"))
     assert at.tell(succeeded("p2", "e1")) is Result.DUPLICATE
     assert at.job.cost_usd == PRICE
@@ -109,13 +97,13 @@ def test_an_event_is_known_by_its_id_whatever_its_body_names() -> None:
 
 @pytest.mark.parametrize("event_id", ["", "e2"])
 def test_another_event_about_the_call_that_made_the_picture_changes_nothing(event_id: str) -> None:
-    at = desk(success())
+    at = Desk.with_job(success())
     assert at.tell(succeeded("p1", event_id)) is Result.DUPLICATE
     assert at.lane.jobs.records[JOB] == success()
 
 
 def test_events_without_an_id_are_acted_on_by_what_they_say() -> None:
-    at = desk(left())
+    at = Desk.with_job(left())
     assert at.tell(succeeded(event_id="")) is Result.FINISHED
     assert at.job.callback_ids == frozenset()
     assert at.tell(succeeded(event_id="")) is Result.DUPLICATE
@@ -139,7 +127,7 @@ EARLIER = {
 @pytest.mark.parametrize("station", EARLIER)
 def test_a_late_success_of_an_earlier_call_finishes_the_job(station: str) -> None:
     record, cost, paid = EARLIER[station]
-    at = desk(record())
+    at = Desk.with_job(record())
     assert at.tell(succeeded("p1"), attempt=1) is Result.FINISHED
     job = at.job
     assert (job.state, job.reference, job.cost_usd, job.settled_calls) == (State.SUCCESS, "p1", cost, paid)
@@ -149,13 +137,13 @@ def test_a_late_success_of_an_earlier_call_finishes_the_job(station: str) -> Non
 
 def test_a_hint_about_another_call_than_the_one_waited_for_changes_nothing() -> None:
     for record in (success(), left()):
-        at = desk(record)
+        at = Desk.with_job(record)
         assert at.tell(hint("p2"), attempt=2) is Result.OUTDATED
         assert (at.lane.jobs.records[JOB], at.lane.api.polled) == (record, 0)
 
 
 def test_a_second_call_that_was_paid_for_is_counted_once_however_often_it_is_said() -> None:
-    at = desk(success())
+    at = Desk.with_job(success())
     said = [succeeded("p2", "e2"), succeeded("p2", "e3")]
     assert [at.tell(one, attempt=2) for one in said] == [Result.COUNTED, Result.DUPLICATE]
     job = at.job
@@ -169,14 +157,14 @@ def test_a_second_call_that_was_paid_for_is_counted_once_however_often_it_is_sai
 
 
 def test_each_of_two_calls_that_finish_is_counted_in_whichever_order_they_are_heard_of() -> None:
-    at = desk(announced_again())
+    at = Desk.with_job(announced_again())
     assert at.tell(succeeded("p2", "e2"), attempt=2) is Result.FINISHED
     assert at.tell(succeeded("p1", "e1"), attempt=1) is Result.COUNTED
     assert (at.job.cost_usd, at.job.reference) == (2 * PRICE, "p2")
 
 
 def test_of_two_calls_the_other_that_was_counted_by_the_first_is_a_duplicate() -> None:
-    at = desk(accepted_again())
+    at = Desk.with_job(accepted_again())
     assert at.tell(succeeded("p1", "e1"), attempt=1) is Result.FINISHED
     assert at.tell(succeeded("p2", "e2"), attempt=2) is Result.DUPLICATE
     assert at.job.cost_usd == 2 * PRICE
@@ -202,7 +190,7 @@ GONE = PollError(Fault(ErrorClass.NETWORK, "HTTP 503", 503, resumable=True))
 def test_a_picture_that_cannot_be_had_for_now_changes_nothing_and_a_later_delivery_finishes(
     record: Callable[[], Record], fault: PollError | bytes | str
 ) -> None:
-    at = desk(record())
+    at = Desk.with_job(record())
     if fault == "images":
         at.lane.images = Refusing()
     elif fault == "metadata":
@@ -217,7 +205,7 @@ def test_a_picture_that_cannot_be_had_for_now_changes_nothing_and_a_later_delive
 
 
 def test_a_download_that_drips_is_given_up_before_the_provider_stops_waiting() -> None:
-    at = desk(left())
+    at = Desk.with_job(left())
     slow = at.lane.api.fetch
 
     async def fetch(output: object) -> bytes:
@@ -229,7 +217,7 @@ def test_a_download_that_drips_is_given_up_before_the_provider_stops_waiting() -
 
 
 def test_a_reference_that_was_lost_is_kept_even_if_its_picture_cannot_be_had() -> None:
-    at = desk(doubted())
+    at = Desk.with_job(doubted())
     at.lane.api.fetches = [UNREADABLE]
     assert at.tell(succeeded()) is Result.BROKEN
     assert (at.job.state, at.job.stage, at.job.reference) == (State.RUNNING, Stage.ACCEPTED, "p1")
@@ -237,7 +225,7 @@ def test_a_reference_that_was_lost_is_kept_even_if_its_picture_cannot_be_had() -
 
 
 def test_a_picture_that_is_stored_already_is_the_jobs_picture() -> None:
-    at = desk(left())
+    at = Desk.with_job(left())
     other = picture(replace(SPEC, seed=200))
     at.lane.images.objects[image_key(JOB, "png")] = other
     assert at.tell(succeeded()) is Result.FINISHED
@@ -246,7 +234,7 @@ def test_a_picture_that_is_stored_already_is_the_jobs_picture() -> None:
 
 
 def test_what_aws_refuses_is_raised_and_a_later_delivery_finishes() -> None:
-    at = desk(left())
+    at = Desk.with_job(left())
     at.lane.jobs.failures["finish"] = 1
     with pytest.raises(ThrottledError):
         at.tell(succeeded())
@@ -256,14 +244,14 @@ def test_what_aws_refuses_is_raised_and_a_later_delivery_finishes() -> None:
 
 
 def test_a_hint_of_a_finished_call_finishes_the_job_by_what_the_provider_answers() -> None:
-    at = desk(left())
+    at = Desk.with_job(left())
     assert at.tell(hint()) is Result.FINISHED
     assert (at.lane.api.polled, at.job.state, at.job.callback_ids) == (1, State.SUCCESS, frozenset())
     assert at.job.cost_usd == PRICE
 
 
 def test_what_an_unsigned_body_claims_counts_for_nothing() -> None:
-    at = desk(left())
+    at = Desk.with_job(left())
     at.lane.api.polls = [UNREADABLE]
     assert at.tell(succeeded(verified=False)) is Result.BROKEN
     assert at.lane.jobs.records[JOB] == left()

@@ -8,6 +8,7 @@ import pytest
 
 from functions.core.errors import ErrorClass, Fault
 from functions.core.jobs import lifecycle
+from functions.core.jobs.clauses import HELD
 from functions.core.jobs.records import Stage, State
 from functions.core.writes import StaleWriteError, apply
 from tests.fakes.lane import PRICE
@@ -161,7 +162,7 @@ def test_a_job_whose_paid_call_is_open_is_held_and_not_expired(stage: Stage) -> 
     pending = {**created(), "attempt_count": 1, "stage": stage, "reference": "p1"}
     record = apply(lifecycle.expire(seen(pending), 9), pending)
     assert (record["state"], record["error_class"], record["stage"]) == (State.HELD, ErrorClass.EXPIRED, stage)
-    assert (record["held"], record["held_at"]) == (lifecycle.HELD, "1970-01-01T00:00:00.009Z")
+    assert (record["held"], record["held_at"]) == (HELD, "1970-01-01T00:00:00.009Z")
 
 
 def test_a_job_that_expires_keeps_what_was_paid_for_it() -> None:

@@ -12,7 +12,7 @@ from functions.core.jobs.records import Stage, State
 from functions.core.ports import Completed, Output, PollError, Refused
 from functions.core.writes import StaleWriteError, apply
 from tests.fakes.lane import JOB, NO_ANSWER, PRICE, STRANGER, Lane, ScriptedApi
-from tests.fakes.records import LOST, Record, finish, held, held_accepted, seen, taken_over
+from tests.fakes.records import Record, finish, held, held_accepted, seen, taken_over
 from tests.fakes.virtual_time import run
 
 UNKNOWN = PollError(Fault(ErrorClass.PROVIDER_ERROR, "HTTP 404", 404))
@@ -109,15 +109,6 @@ def test_a_call_that_the_provider_took_stays_in_the_books_when_another_one_is_ma
     assert (seen(record).cost_usd, seen(record).settled_calls) == (PRICE, frozenset({"p1"}))
     not_taken = lifecycle.resubmit(seen(held_accepted()), repays=False, price_usd=PRICE, now_ms=9)
     assert seen(apply(not_taken, held_accepted())).cost_usd is None
-
-
-def test_what_a_wrong_prediction_was_given_up_for_is_not_counted_again_when_the_call_reports_itself() -> None:
-    named = apply(lifecycle.look_again(seen(held()), reference="wrong", now_ms=9), held())
-    gone = taken_over(named, now_ms=10)
-    gone = apply(lifecycle.hold(2, seen(gone), LOST, 11), gone)
-    given_up = apply(lifecycle.give_up(seen(gone), cost_usd=PRICE, now_ms=12), gone)
-    job = seen(apply(finish(seen(given_up), "p1"), given_up))
-    assert (job.state, job.cost_usd) == (State.SUCCESS, PRICE)
 
 
 def test_of_a_call_that_is_older_than_the_listing_its_silence_proves_nothing() -> None:
