@@ -7,6 +7,7 @@ HTTP 200 alone is no success: the envelope carries a code of its own, and a pred
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -45,6 +46,8 @@ HTTP_ERRORS: Mapping[int, ErrorClass] = {
 }
 """Statuses that say no without having taken the call. Any 5xx on a submit may hide a call that was taken."""
 
+_KEY = re.compile(r"[!-~]+")  # what a header can carry
+_NO_KEY = Fault(ErrorClass.AUTH, "the stored key is no key; set it anew with `imagebatch key set`")
 _NO_CREDIT = "insufficient credit"
 _LISTED_PER_PAGE = 100
 _MOST_PAGES = 50
@@ -71,8 +74,8 @@ class WaveSpeed:
 
     async def submit(self, spec: PictureSpec, *, job_id: str, callback_url: str, not_after: float) -> SubmitAnswer:
         """See `ImageApi.submit`. WaveSpeed is not known to honour the idempotency key."""
-        if not self.key or not self.key.isascii() or not self.key.isprintable():
-            return Refused(Fault(ErrorClass.AUTH, "the stored key is no key; set it anew with `imagebatch key set`"))
+        if not self._has_key:
+            return Refused(_NO_KEY)
         waits = self.model.mode is Mode.SYNC
         # Who has what stands in the callback URL's query may call us.
         signed = [value for _, value in parse_qsl(urlsplit(callback_url).query)]
@@ -124,6 +127,14 @@ class WaveSpeed:
             Fault(ErrorClass.PROVIDER_ERROR, "the provider lists more predictions than can be looked through")
         )
 
+    async def quote(self) -> Decimal:
+        """See `ImageApi.quote`: of a run with one picture, whatever its prompt and size."""
+        # A quote is for certain inputs: the required ones, and the number that a price may be multiplied by.
+        inputs = {"prompt": "a picture", "num_images": 1}
+        body = {"model_id": self.model.provider_model, "inputs": inputs}
+        envelope, status = await self._read("POST", "/api/v3/model/pricing", body)
+        return _read_price(envelope, status)
+
     async def fetch(self, output: Output) -> bytes:
         """See `ImageApi.fetch`. Where the operator has pointed the provider, its outputs are trusted too."""
         parts = urlsplit(self.base_url)
@@ -135,11 +146,17 @@ class WaveSpeed:
         return self.model.price_usd
 
     @property
+    def _has_key(self) -> bool:
+        return _KEY.fullmatch(self.key) is not None
+
+    @property
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}"}
 
     async def _read(self, method: str, path: str, body: object = None) -> tuple[dict[str, Any], int]:
         """An answer whose status and whose envelope both say that it is one, and the status."""
+        if not self._has_key:
+            raise PollError(_NO_KEY)
         try:
             response = await self.http.request(method, f"{self.base_url}{path}", json=body, headers=self._authorization)
         except httpx.RequestError as error:
@@ -229,10 +246,21 @@ def _listed(envelope: Mapping[str, Any], status: int) -> list[dict[str, Any]]:
     return items
 
 
+def _read_price(envelope: Mapping[str, Any], status: int) -> Decimal:
+    data = envelope.get("data")
+    if not isinstance(data, dict) or data.get("currency", "USD") != "USD":
+        raise PollError(_unreadable(status))
+    price = data.get("unit_price")
+    if isinstance(price, bool) or not isinstance(price, int | Decimal) or price <= 0:
+        raise PollError(Fault(ErrorClass.PROVIDER_ERROR, "the provider's answer has no price in it", status))
+    return Decimal(price)
+
+
 def _json_object(response: httpx.Response) -> dict[str, Any]:
+    """The answer, with its fractions as Decimal; empty if it is no JSON object."""
     try:
-        content = response.json()
-    except (ValueError, RecursionError):
+        content = response.json(parse_float=Decimal)
+    except (ValueError, RecursionError, ArithmeticError):  # the last: an exponent beyond any Decimal's
         return {}
     return content if isinstance(content, dict) else {}
 

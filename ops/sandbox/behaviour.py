@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from typing import Any
 
 
@@ -76,6 +77,9 @@ class Behaviour:
     ``outage_until`` is in epoch seconds; ``api_key`` of ``None`` accepts any key that is not empty;
     ``sync_timeout_seconds`` is how long a synchronous submit waits before it answers "processing".
 
+    ``unit_price_usd`` is what a run is quoted at and charged from now on; what was charged before keeps its price, and
+    so does its refund.
+
     ``callback_retry_seconds`` are the pauses after a callback's first and second failed attempt; the third is the
     last. While ``hold_callbacks`` none is sent, and none is given up. ``webhook_secret`` of ``None`` signs with
     ``DEFAULT_WEBHOOK_SECRET``; without ``sign_callbacks`` none of the three ``webhook-*`` headers is sent.
@@ -84,6 +88,7 @@ class Behaviour:
     plan: Plan = field(default_factory=Plan)
     latency_seconds: Latency = field(default_factory=Latency)
     faults: Faults = field(default_factory=Faults)
+    unit_price_usd: Decimal = Decimal("0.003")
     out_of_funds: bool = False
     outage_until: float | None = None
     api_key: str | None = None
@@ -97,7 +102,10 @@ class Behaviour:
 
     def to_json(self) -> dict[str, Any]:
         """The document that ``parse`` reads back."""
-        return dataclasses.asdict(self) | {"callback_retry_seconds": list(self.callback_retry_seconds)}
+        return dataclasses.asdict(self) | {
+            "unit_price_usd": float(self.unit_price_usd),
+            "callback_retry_seconds": list(self.callback_retry_seconds),
+        }
 
 
 def parse(document: object) -> Behaviour:
@@ -111,6 +119,7 @@ def parse(document: object) -> Behaviour:
         plan=_plan(values.get("plan", {})),
         latency_seconds=_latency(values.get("latency_seconds", {})),
         faults=_faults(values.get("faults", {})),
+        unit_price_usd=_price(values.get("unit_price_usd", 0.003), "unit_price_usd"),
         out_of_funds=_boolean(values.get("out_of_funds", False), "out_of_funds"),
         outage_until=_optional_number(values.get("outage_until"), "outage_until"),
         api_key=_optional_text(values.get("api_key"), "api_key"),
@@ -174,6 +183,12 @@ def _number(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise BehaviourError(f"{where} must be a number from 0 up; it is {value!r}.")
     return float(value)
+
+
+def _price(value: object, where: str) -> Decimal:
+    if not _number(value, where):
+        raise BehaviourError(f"{where} must be more than 0; it is {value!r}.")
+    return Decimal(str(value))  # the digits of the document
 
 
 def _pauses(value: object, where: str) -> tuple[float, float]:

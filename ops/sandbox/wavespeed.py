@@ -8,7 +8,6 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from starlette.requests import Request
@@ -20,11 +19,10 @@ from ops.sandbox.outputs import Outputs
 from ops.sandbox.predictions import Prediction
 from ops.sandbox.server import NoAnswer
 from ops.sandbox.wavespeed_bodies import item, summary
-from ops.sandbox.wavespeed_input import Listing, RequestError, read_listing, read_order, read_webhook
+from ops.sandbox.wavespeed_input import Listing, RequestError, read_listing, read_order, read_pricing, read_webhook
 from ops.sandbox.webhooks import Webhooks
 
-#: US dollars a run, from the models' pages.
-PRICES = {"wavespeed-ai/flux-schnell": Decimal("0.003")}
+MODELS = frozenset({"wavespeed-ai/flux-schnell"})
 
 _STARTING_BALANCE_USD = 1000.0
 
@@ -63,13 +61,14 @@ class WaveSpeed:
         if not self._authorized(request):
             self._engine.refuse("unauthorized")
             return _unauthorized()
-        if model not in PRICES:
+        if model not in MODELS:
             self._engine.refuse("unknown_model")
             return _error(404, f"Model not found: {model}")
         try:
             body = await _json_object(request)
             webhook = read_webhook(request.query_params.get("webhook"), body, str(request.base_url))
-            order, waits = read_order(body, model, PRICES[model], request.headers.get("idempotency-key"), webhook)
+            price = self._engine.behaviour.unit_price_usd
+            order, waits = read_order(body, model, price, request.headers.get("idempotency-key"), webhook)
             prediction = self._engine.submit(order)
         except RequestError as error:
             self._engine.refuse("invalid")
@@ -143,13 +142,11 @@ class WaveSpeed:
         if not self._authorized(request):
             return _unauthorized()
         try:
-            body = await _json_object(request)
+            model = read_pricing(await _json_object(request), MODELS)
         except RequestError as error:
             return _error(400, str(error))
-        model = body.get("model_id")
-        if not isinstance(model, str) or model not in PRICES:
-            return _error(404, f"Model not found: {model}")
-        return _success({"model_id": model, "unit_price": float(PRICES[model]), "currency": "USD"})
+        price = float(self._engine.behaviour.unit_price_usd)
+        return _success({"model_id": model, "unit_price": price, "currency": "USD"})
 
     def _authorized(self, request: Request) -> bool:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")

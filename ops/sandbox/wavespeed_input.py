@@ -1,7 +1,7 @@
 """WaveSpeed's request bodies, checked as their pages state the ranges; other fields are ignored."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -116,6 +116,22 @@ def read_listing(body: Mapping[str, Any]) -> Listing:
         created_after=_time(body, "created_after"),
         created_before=_time(body, "created_before"),
     )
+
+
+def read_pricing(body: Mapping[str, Any], models: Collection[str]) -> str:
+    """The model in a pricing request: one of ``models``.
+
+    Raises:
+        RequestError: a field is missing or of the wrong type, or there is no such model.
+    """
+    model = body.get("model_id")
+    if not isinstance(model, str):
+        raise RequestError("Missing required parameter: model_id")
+    if not isinstance(body.get("inputs"), dict):
+        raise RequestError("Missing required parameter: inputs")
+    if model not in models:
+        raise RequestError(f"Invalid parameter: model_id names no model, got {model!r}")
+    return model
 
 
 def _size(value: object) -> tuple[int, int]:

@@ -102,11 +102,16 @@ def test_a_submit_that_cannot_be_read_may_have_been_taken(response: httpx.Respon
     assert isinstance(submitted(response), Ambiguous)
 
 
-@pytest.mark.parametrize("key", ["", "two\nlines", "schlüssel"])
+@pytest.mark.parametrize("key", ["", "two\nlines", "schlüssel", "space ", " "])
 def test_a_key_that_is_none_is_said_to_be_none_and_sent_nowhere(key: str) -> None:
     refused = submitted(RuntimeError("it was sent"), key)
     assert isinstance(refused, Refused)
     assert refused.fault.error_class is ErrorClass.AUTH
+    unsent = provider(RuntimeError("it was sent"), key)
+    for question in (unsent.poll("p1"), unsent.predictions(0, 1), unsent.quote()):
+        with pytest.raises(PollError) as unasked:
+            asyncio.run(question)
+        assert unasked.value.fault == refused.fault
 
 
 @pytest.mark.parametrize("status", [400, 401, 422])

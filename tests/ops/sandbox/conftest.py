@@ -59,6 +59,11 @@ class Sandbox:
         query = {} if webhook is None else {"webhook": webhook}
         return self.http.post(f"/api/v3/{MODEL}", params=query, json={"prompt": prompt} | fields)
 
+    def pricing(self) -> httpx.Response:
+        """Ask what a run of the model costs."""
+        asked = {"model_id": MODEL, "inputs": {"prompt": "a red kite"}}
+        return self.http.post("/api/v3/model/pricing", json=asked)
+
     def accepted(self, prompt: str = "a red kite", **fields: Any) -> Mapping[str, Any]:
         """POST a task that must be accepted; its data."""
         answer = self.submit(prompt, **fields)

@@ -1,6 +1,7 @@
 """A behaviour document is validated as a whole and refused with a sentence."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ def test_a_document_is_read_back_as_it_was() -> None:
         plan=Plan(500, 300),
         latency_seconds=Latency(0.1, 0.2, 3.0),
         faults=Faults(submit_429=0.5, poll_500=1.0),
+        unit_price_usd=Decimal("0.0045"),
         out_of_funds=True,
         outage_until=1_800_000_000.0,
         api_key="key",
@@ -29,6 +31,7 @@ def test_a_document_is_read_back_as_it_was() -> None:
 def test_an_empty_document_is_a_provider_that_behaves_and_has_no_limits() -> None:
     assert parse({}) == Behaviour()
     assert Behaviour().plan == Plan(None, None)
+    assert Behaviour().unit_price_usd == Decimal("0.003")
     assert not any(vars(Behaviour().faults).values())
 
 
@@ -53,6 +56,11 @@ def test_an_empty_document_is_a_provider_that_behaves_and_has_no_limits() -> Non
             {"latency_seconds": {"min": 1, "mean": 0.5, "max": 2}},
             "latency_seconds needs min <= mean <= max; it is min 1, mean 0.5, max 2.",
         ),
+        ({"unit_price_usd": 0}, "unit_price_usd must be more than 0; it is 0."),
+        ({"unit_price_usd": -0.003}, "unit_price_usd must be a number from 0 up; it is -0.003."),
+        ({"unit_price_usd": "0.003"}, "unit_price_usd must be a number from 0 up; it is '0.003'."),
+        ({"unit_price_usd": None}, "unit_price_usd must be a number from 0 up; it is None."),
+        ({"unit_price_usd": float("inf")}, "unit_price_usd must be a number from 0 up; it is inf."),
         ({"out_of_funds": "yes"}, "out_of_funds must be true or false; it is 'yes'."),
         ({"outage_until": "tomorrow"}, "outage_until must be a number from 0 up; it is 'tomorrow'."),
         ({"api_key": ""}, "api_key must be a text that is not empty, or null; it is ''."),

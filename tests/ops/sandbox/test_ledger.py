@@ -16,7 +16,7 @@ from ops.sandbox.behaviour import Behaviour, Faults, parse
 from ops.sandbox.engine import Engine, RefusedError
 from ops.sandbox.journal import Journal, JournalError
 from ops.sandbox.predictions import Order, Webhook
-from tests.ops.sandbox.conftest import NOON, Clock
+from tests.ops.sandbox.conftest import NOON, Clock, running
 
 
 def _order(prompt: str = "a kite") -> Order:
@@ -151,6 +151,42 @@ def test_after_a_restart_charges_tasks_limits_and_faults_go_on_as_if_nothing_hap
         assert _run(never_stopped, prompts) == again
 
 
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_each_charge_and_each_refund_has_the_price_that_held_when_it_was_accepted(sandbox: Any) -> None:
+    slow = {"min": 10.0, "mean": 10.0, "max": 10.0}
+    sandbox.behave(latency_seconds=slow, faults={"task_failed": 1})
+    sandbox.accepted("fails at the old price")
+    sandbox.behave(latency_seconds=slow)
+    sandbox.accepted("at the old price")
+    sandbox.behave(latency_seconds=slow, unit_price_usd=0.0045)
+    sandbox.accepted("at the new price")
+    sandbox.behave(latency_seconds=slow, unit_price_usd=0.0045, faults={"task_failed": 1})
+    sandbox.accepted("fails at the new price")
+    sandbox.behave(unit_price_usd=0.7)
+    sandbox.clock.advance(10)
+
+    assert [(charge["usd"], charge["refunded"]) for charge in sandbox.charges()] == [
+        (0.003, True),
+        (0.003, False),
+        (0.0045, False),
+        (0.0045, True),
+    ]
+    summary = sandbox.summary()
+    assert (summary["usd"], summary["refunded_usd"], summary["net_usd"]) == (0.015, 0.0075, 0.0075)
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_after_a_restart_at_another_price_what_was_charged_keeps_its_own(journal_path: Path) -> None:
+    with running(journal_path, Clock()) as before:
+        before.behave(unit_price_usd=0.0045)
+        before.accepted("row 1")
+    with running(journal_path, Clock()) as after:
+        after.behave()
+        after.accepted("row 2")
+        assert [charge["usd"] for charge in after.charges()] == [0.0045, 0.003]
+        assert after.summary()["usd"] == 0.0075
+
+
 def test_a_journal_from_before_webhooks_is_read(journal_path: Path) -> None:
     with _engine(journal_path, Behaviour()) as engine:
         _run(engine, ["one"])
@@ -160,7 +196,7 @@ def test_a_journal_from_before_webhooks_is_read(journal_path: Path) -> None:
     del event["prediction"]["order"]["webhook"]
     journal_path.write_text(json.dumps(event) + "\n")
     with _engine(journal_path, Behaviour()) as engine:
-        assert engine.summary()["charged"] == 1
+        assert (engine.summary()["charged"], engine.summary()["usd"]) == (1, 0.003)
         assert engine.pending_callbacks() == []
 
 

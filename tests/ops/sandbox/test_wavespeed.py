@@ -254,12 +254,35 @@ def test_the_balance_falls_by_what_was_charged(sandbox: Any) -> None:
     assert full - balance("/api/v3/account/balance") == pytest.approx(0.006)
 
 
-def test_pricing_tells_the_price_of_a_run(sandbox: Any) -> None:
-    asked = {"model_id": "wavespeed-ai/flux-schnell", "inputs": {"prompt": "p"}}
-    answer = sandbox.http.post("/api/v3/model/pricing", json=asked)
-    assert answer.json()["data"] == {
-        "model_id": "wavespeed-ai/flux-schnell",
-        "unit_price": 0.003,
-        "currency": "USD",
+def test_pricing_tells_the_price_of_a_run_and_costs_nothing(sandbox: Any) -> None:
+    answer = sandbox.pricing()
+    assert answer.json() == {
+        "code": 200,
+        "message": "success",
+        "data": {"model_id": "wavespeed-ai/flux-schnell", "unit_price": 0.003, "currency": "USD"},
     }
-    assert sandbox.http.post("/api/v3/model/pricing", json={"model_id": ["x"]}).status_code == 404
+    assert (sandbox.summary()["submits"], sandbox.charges()) == (0, [])
+
+
+def test_pricing_tells_the_price_of_now(sandbox: Any) -> None:
+    sandbox.behave(unit_price_usd=0.0045)
+    assert sandbox.pricing().json()["data"]["unit_price"] == 0.0045
+    sandbox.behave()
+    assert sandbox.pricing().json()["data"]["unit_price"] == 0.003
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"model_id": "wavespeed-ai/none", "inputs": {}}, "model_id names no model, got 'wavespeed-ai/none'"),
+        ({"model_id": ["wavespeed-ai/flux-schnell"], "inputs": {}}, "Missing required parameter: model_id"),
+        ({"inputs": {}}, "Missing required parameter: model_id"),
+        ({"model_id": "wavespeed-ai/flux-schnell"}, "Missing required parameter: inputs"),
+        ({"model_id": "wavespeed-ai/flux-schnell", "inputs": []}, "Missing required parameter: inputs"),
+        ([], "The request body must be a JSON object."),
+    ],
+)
+def test_a_pricing_request_that_asks_for_nothing_is_refused(sandbox: Any, body: Any, sentence: str) -> None:
+    answer = sandbox.http.post("/api/v3/model/pricing", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, 400)
+    assert sentence in answer.json()["message"]
