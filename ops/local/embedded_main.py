@@ -1,12 +1,14 @@
-"""ministack 1.5.33 with two of its gaps closed, so that the stream of a table behaves here as it does in AWS.
+"""ministack 1.5.33 with its gaps closed, so that streams, metrics and alarms behave here as they do in AWS.
 
 Run by ministack's own interpreter, never imported: nothing but ministack and the standard library is there. Each gap is
-named with what AWS does; without these two a batch's progress on this machine would lag until the recount corrects it.
+named with what AWS does. Without those of streams a batch's progress on this machine would lag until the recount
+corrects it; those of CloudWatch, without which no guardrail would work, are in a file of their own.
 """
 
 import sys
 from typing import Any
 
+import embedded_cloudwatch  # type: ignore[import-not-found]  # beside this file
 from ministack.app import main  # type: ignore[import-not-found]  # lives in an environment of its own
 from ministack.services import dynamodb, lambda_svc  # type: ignore[import-not-found]
 
@@ -32,4 +34,5 @@ def _restore_no_stream_positions(store: Any, positions: Any) -> None:
 if __name__ == "__main__":
     dynamodb._partiql_insert = _insert_with_stream_record
     lambda_svc._restore_esm_positions = _restore_no_stream_positions
+    embedded_cloudwatch.install()
     sys.exit(main())

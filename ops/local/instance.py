@@ -16,6 +16,7 @@ from ops import packaging
 from ops.local.deployment import Deployment, stack_outputs
 from ops.local.embedded import CREDENTIALS, embedded_aws
 from ops.local.errors import LocalError
+from ops.local.metrics import ensure_bridge, metrics_bridge
 from ops.local.providers import Providers
 from ops.local.sandbox import hold_callbacks, sandbox
 from ops.local.service import HOST
@@ -75,6 +76,7 @@ class LocalInstance:
             record = _start_processes(state, port, stack, providers, step, undo)
             instance = cls(state, record)
             instance._deploy(providers, context or {}, package.resolve() if package else _build(step), step)
+            ensure_bridge(state, record.endpoint_url, undo)
             _let_call_back(record)
             undo.pop_all()
             state.write(record)
@@ -91,7 +93,7 @@ class LocalInstance:
         return None
 
     def stop(self) -> None:
-        """Stop it and the sandbox. State stays."""
+        """Stop it, the sandbox and the metrics bridge. State stays."""
         stop(self.state.path)
 
     @property
@@ -138,13 +140,14 @@ class LocalInstance:
 def stop(directory: Path) -> bool:
     """Stop the instance of ``directory``, also one that is half there; whether anything was running."""
     state = StateDirectory(directory.resolve())
-    aws, fake, record = embedded_aws(state), sandbox(state), state.read()
-    running = any(service.daemon.pid() is not None for service in (aws, fake))
+    aws, fake, bridge, record = embedded_aws(state), sandbox(state), metrics_bridge(state), state.read()
+    running = any(daemon.pid() is not None for daemon in (aws.daemon, fake.daemon, bridge))
     if record is not None and record.sandbox_port is not None and fake.daemon.pid() is not None:
         # It ends last, since a worker that cannot reach it spends its jobs' tries. What is due until then stays in its
         # journal for the next start. If it does not answer, it tells nobody anything.
         with suppress(httpx.HTTPError, ValueError):  # nobody there, or somebody else
             hold_callbacks(record.sandbox_port, True)
+    bridge.stop()
     aws.stop()
     fake.stop()
     if record is not None:

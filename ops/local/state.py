@@ -5,6 +5,7 @@
     DIR/local.json      ports, process ids and URLs: what other commands need (Record)
     DIR/aws/            what the embedded AWS keeps: tables, messages, objects
     DIR/sandbox/        what the sandbox provider keeps: its ledger
+    DIR/metrics.json    how far the metrics bridge has read the logs
     DIR/run/            locks of the running processes
     DIR/logs/           one log a process
     DIR/deployed        fingerprint of what was last deployed

@@ -20,6 +20,7 @@ from functions.core.catalog import load_catalog
 from ops import packaging
 from ops.local.embedded import embedded_aws
 from ops.local.instance import LocalInstance
+from ops.local.metrics import metrics_bridge
 from ops.local.sandbox import sandbox
 from tests.chaos.injected.points import armed_name
 from tests.chaos.lanes import PATIENCE_SECONDS, TIMEOUT_SECONDS, catalog
@@ -103,8 +104,8 @@ class ChaosStack:
     def stop(self) -> None:
         """Stop all of it. Its state goes, so there is no waiting until it is saved."""
         state = self.pipeline.instance.state
-        for service in (embedded_aws(state), sandbox(state)):
-            service.daemon.stop()
+        for daemon in (metrics_bridge(state), embedded_aws(state).daemon, sandbox(state).daemon):
+            daemon.stop()
 
     @property
     def lanes(self) -> Mapping[str, Mapping[str, str]]:

@@ -12,6 +12,7 @@ from ops.local.daemon import Daemon
 from ops.local.embedded import embedded_aws
 from ops.local.errors import LocalError
 from ops.local.instance import LocalInstance
+from ops.local.metrics import metrics_bridge
 from ops.local.providers import SANDBOX_KEY
 from ops.local.sandbox import sandbox
 from ops.local.state import StateDirectory
@@ -26,7 +27,7 @@ def imagebatch(*arguments: str) -> str:
 
 def daemons(directory: Path) -> list[Daemon]:
     state = StateDirectory(directory)
-    return [embedded_aws(state).daemon, sandbox(state).daemon]
+    return [embedded_aws(state).daemon, sandbox(state).daemon, metrics_bridge(state)]
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -98,7 +99,7 @@ def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
 
         assert process.wait(timeout=30) != 0
-    assert [daemon.pid() for daemon in daemons(directory)] == [None, None]
+    assert [daemon.pid() for daemon in daemons(directory)] == [None, None, None]
 
 
 def test_a_failed_deploy_says_why_and_leaves_nothing_running(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_a_failed_deploy_says_why_and_leaves_nothing_running(tmp_path: Path) -> 
     with pytest.raises(LocalError, match=r"(?s)`cdk deploy` failed.*lease_seconds"):
         LocalInstance.start(directory, context={"lease_seconds": "soon"}, current=False)
 
-    assert [daemon.pid() for daemon in daemons(directory)] == [None, None]
+    assert [daemon.pid() for daemon in daemons(directory)] == [None, None, None]
 
 
 def test_the_aws_cli_finds_the_buckets(deployed: LocalInstance, aws_cli: Callable[..., str]) -> None:
