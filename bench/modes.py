@@ -26,7 +26,8 @@ from bench.proxy import Tally, counting_proxy
 from bench.report import save, show
 from bench.usage_tables import by_service, poller_requests, requests, resource_names
 from functions.core.catalog import CATALOG_FILE, Mode
-from functions.core.jobs.pacing import account_record
+from functions.core.lanes.control import account_rate
+from functions.core.lanes.records import account_record
 from ops import packaging, uploads
 from ops.batches import is_complete
 from ops.cli.local import show_step
@@ -125,10 +126,7 @@ def _behave(instance: LocalInstance, latency: float) -> None:
     behaviour = {"plan": {"images_per_minute": None, "concurrency": None}, "latency_seconds": exactly}
     url = f"{instance.record.sandbox_url}/_sandbox/behaviour"
     httpx.put(url, json=behaviour, trust_env=False).raise_for_status()
-    instance.session().client("dynamodb").put_item(
-        TableName=instance.outputs()["LanesTable"],
-        Item={"name": {"S": account_record("wavespeed")}, "rate_per_minute": {"N": str(RATE_PER_MINUTE)}},
-    )
+    local_stack(instance).lanes().write(account_record("wavespeed"), account_rate(RATE_PER_MINUTE))
 
 
 def _run(stack: Stack, directory: Path, mode: str, name: str, rows: int) -> None:

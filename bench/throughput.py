@@ -32,7 +32,8 @@ from bench.usage_tables import (
     write_units,
 )
 from functions.core.batches.records import Batch
-from functions.core.jobs.pacing import account_record
+from functions.core.lanes.control import account_rate
+from functions.core.lanes.records import account_record
 from ops import uploads
 from ops.batches import is_complete
 from ops.cli.local import show_step
@@ -98,10 +99,7 @@ def lift_limits(instance: LocalInstance) -> None:
     behaviour = {"plan": {"images_per_minute": None, "concurrency": None}, "latency_seconds": latency}
     url = f"{instance.record.sandbox_url}/_sandbox/behaviour"
     httpx.put(url, json=behaviour, trust_env=False).raise_for_status()
-    instance.session().client("dynamodb").put_item(
-        TableName=instance.outputs()["LanesTable"],
-        Item={"name": {"S": account_record(_ACCOUNT)}, "rate_per_minute": {"N": str(RATE_PER_MINUTE)}},
-    )
+    local_stack(instance).lanes().write(account_record(_ACCOUNT), account_rate(RATE_PER_MINUTE))
 
 
 def run_batch(stack: Stack, directory: Path, name: str, rows: int) -> Timed:

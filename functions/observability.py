@@ -1,14 +1,26 @@
-"""Logs and metrics: one structured line for each provider request and each job outcome, never a prompt or a key."""
+"""Logs and metrics: one structured line for each provider request and each job outcome, never a prompt or a key.
+
+Metrics are lines in CloudWatch's embedded metric format. Powertools adds the dimension `service` to each, which whoever
+reads a metric has to name too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from functools import cache
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
+
+if TYPE_CHECKING:
+    from functions.core.lanes.measures import Measures
 
 NAMESPACE = "imagebatch"
 
 _REFUSED = frozenset({"forged", "replayed", "expired", "foreign", "unreadable"})
+_UNITS = {"CostUsd": "None", "CostRatio": "None", "Latency": "Milliseconds"}
+"""Of the metrics that are no counts."""
 
 
 @cache
@@ -22,22 +34,59 @@ def log_event(event: str, **fields: str | int | float | None) -> None:
     logger().info(event, extra={name: value for name, value in fields.items() if value is not None})
     match event, fields:
         case "job_ended", {"outcome": "held", "model": model}:
-            _count("JobsHeld", "model", model)
+            _emit({"model": str(model)}, {"JobsHeld": [1]})
         case "repaid", {"model": model}:
-            _count("JobsRepaid", "model", model)
+            _emit({"model": str(model)}, {"JobsRepaid": [1]})
         case "payment_counted", {"model": model}:
-            _count("PaidTwice", "model", model)
+            _emit({"model": str(model)}, {"PaidTwice": [1]})
         case "callback", {"result": result} if result in _REFUSED:
-            _count("CallbacksRefused", "reason", result)
+            _emit({"reason": str(result)}, {"CallbacksRefused": [1]})
+        case "part_made", {"duplicates": int(duplicates)} if duplicates > 0:
+            _emit({}, {"DuplicatesPrevented": [duplicates]})
 
 
-def _count(metric: str, dimension: str, value: str | int | float | None) -> None:
-    """Count one of what happens rarely, in CloudWatch's embedded metric format.
+def publish(measures: Mapping[str, Measures]) -> None:
+    """Publish what lanes did, by model.
 
-    Powertools adds the dimension `service`, which whoever reads the metric has to name too.
+    The average of `ProviderFault` is the share of the attempts that ended by a fault of the provider's, the sum of
+    `CostUsd` what was paid; in both, each attempt and each payment is a value of its own.
     """
-    # Here, since a worker that has nothing to count starts sooner without it.
-    from aws_lambda_powertools.metrics import MetricUnit, single_metric
+    for model, one in measures.items():
+        _emit(
+            {"model": model},
+            {
+                "ProviderFault": [1] * one.faults + [0] * (one.attempts - one.faults),
+                "RateLimited": [one.refused] if one.refused else [],
+                "Tries": one.tries,
+                "CostUsd": one.costs_usd,
+            },
+        )
+        for outcome, jobs in one.ended.items():
+            _emit({"model": model, "outcome": outcome}, {"Jobs": [jobs]})
+        for size, latencies_ms in one.latencies_ms.items():
+            _emit({"model": model, "size": size}, {"Latency": latencies_ms})
 
-    with single_metric(metric, MetricUnit.Count, 1, namespace=NAMESPACE) as one:
-        one.add_dimension(dimension, str(value))
+
+def gauges(model: str, **values: float | Decimal | None) -> None:
+    """Publish where a lane stands: `CostRatio`, `Workers`, `RateAllowed` (images a minute), `InFlight` (calls).
+
+    What is None is left out.
+    """
+    _emit({"model": model}, {name: [value] for name, value in values.items() if value is not None})
+
+
+def _emit(dimensions: Mapping[str, str], metrics: Mapping[str, Iterable[float | Decimal]]) -> None:
+    """Write the values of metrics in one line; Powertools makes several where one has more values than the 100 that
+    the format allows."""
+    # Here, since a worker that has nothing to count starts sooner without it.
+    from aws_lambda_powertools.metrics import EphemeralMetrics
+
+    # Unlike Metrics, it shares neither values nor dimensions with another of its kind.
+    line = EphemeralMetrics(namespace=NAMESPACE)
+    for name, value in dimensions.items():
+        line.add_dimension(name, value)
+    for metric, values in metrics.items():
+        for number in values:
+            line.add_metric(metric, _UNITS.get(metric, "Count"), float(number))
+    if line.metric_set:
+        line.flush_metrics()

@@ -1,4 +1,4 @@
-"""The tracker: batches' counters follow the jobs table's stream."""
+"""The tracker: batches' counters and lanes' measures follow the jobs table's stream."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from functions.runtime import tracker as runtime
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001  # Lambda passes both
-    """Count the changes of a stream batch.
+    """Follow the changes of a stream batch.
 
-    Never raises: Lambda would send the same records again and again and hold up all that come after. What is lost here,
-    the recount at the batch's end makes good.
+    Never raises: Lambda would send the same records again and again and hold up all that come after. What batches lose
+    here, the recount at their end makes good; places in flight are swept when their time is over; measures stay lost.
     """
-    try:
-        runtime.tracker().follow(list(_changes(event)))
-    except Exception:  # noqa: BLE001  # whatever it is
-        logger().exception("changes_lost")
+    changes = list(_changes(event))
+    for follower in (runtime.tracker, runtime.lane_tracker):
+        try:
+            follower().follow(changes)
+        except Exception:  # noqa: BLE001  # whatever it is
+            logger().exception("changes_lost")
 
 
 def _changes(event: Mapping[str, Any]) -> Iterator[Change]:
@@ -32,7 +34,7 @@ def _changes(event: Mapping[str, Any]) -> Iterator[Change]:
         try:
             images = record["dynamodb"]
             yield Change(_job(images.get("OldImage")), _job(images.get("NewImage")))
-        except (KeyError, ValueError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001  # whatever it is that is no job
             log_event("record_unknown", event_id=str(record.get("eventID", "")))
 
 

@@ -17,7 +17,12 @@ Architecture = Literal["arm64", "x86_64"]
 Removal = Literal["retain", "destroy"]
 
 _BASE_URL = re.compile(r"https?://(?!/)([^\s{}?#]|\{api\})+")
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
+
+# What CloudWatch evaluates below a minute, and an hour: longer ones are evaluated otherwise, and guard nothing.
+_SHORT_PERIODS = (10, 30)
+_LONGEST_PERIOD = 3600
 
 
 class ConfigError(Exception):
@@ -41,7 +46,10 @@ class Config:
             poll then.
         api_url: base URL under which the API is reached from outside (a custom domain, a gateway), `{api}` in it
             standing for the API's id; None is the API's own address.
-        removal: what `cdk destroy` does to pictures, metadata, jobs and batches.
+        alarm_seconds: how long a lane must fail, twice in a row, before its workers are halved; twice that passes
+            before they are halved again. AWS keeps our metrics by the minute: less is for the embedded AWS alone.
+        operator_email: who is told what needs a person; None leaves the operator's topic without a subscription.
+        removal: what `cdk destroy` does to pictures, metadata, jobs, batches and what was set for lanes.
     """
 
     stack: str = "imagebatch"
@@ -53,6 +61,8 @@ class Config:
     chunk_rows: int = 5000
     callbacks: bool = True
     api_url: str | None = None
+    alarm_seconds: int = 300
+    operator_email: str | None = None
     removal: Removal = "retain"
 
 
@@ -76,6 +86,8 @@ def read_config(context: Callable[[str], Any]) -> Config:
         chunk_rows=reader.positive("chunk_rows", Config.chunk_rows),
         callbacks=reader.boolean("callbacks", Config.callbacks),
         api_url=reader.base_url("api_url"),
+        alarm_seconds=reader.alarm_seconds("alarm_seconds", Config.alarm_seconds),
+        operator_email=reader.email("operator_email"),
         removal=reader.choice("removal", get_args(Removal), Config.removal),
     )
     if not reader.problems and not (config.package / "functions").is_dir():
@@ -138,6 +150,24 @@ class _Reader:
             self._wrong(key, value, "a whole number above 0")
             return default
         return int(value)
+
+    def alarm_seconds(self, key: str, default: int) -> int:
+        """A period that CloudWatch has: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html"""
+        value = self.text(key, str(default))
+        seconds = int(value) if value.isascii() and value.isdigit() else 0
+        if seconds not in _SHORT_PERIODS and (seconds == 0 or seconds % 60 or seconds > _LONGEST_PERIOD):
+            self._wrong(key, value, f"10, 30 or a multiple of 60 up to {_LONGEST_PERIOD} (seconds)")
+            return default
+        return seconds
+
+    def email(self, key: str) -> str | None:
+        value = self._context(key)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not _EMAIL.fullmatch(value):
+            self._wrong(key, value, "one e-mail address, such as ops@images.example")
+            return None
+        return value
 
     def base_url(self, key: str) -> str | None:
         value = self._context(key)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
-from aws_cdk import CfnOutput, RemovalPolicy, Stack
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -13,13 +12,17 @@ from functions.adapters.indexes import LISTING_INDEX, REFERENCE_INDEX
 from functions.core.catalog import Catalog, Mode, Model
 from functions.providers.callbacks import CALLBACK_READERS
 from infra.config import Config
-from infra.constructs.account import ProviderAccount
+from infra.constructs.account import ProviderAccount, key_ids, webhook_secret_ids
+from infra.constructs.alarms import Alarms
 from infra.constructs.api import Api
+from infra.constructs.dashboard import Dashboard
 from infra.constructs.function import Package
+from infra.constructs.guardrails import Guardrails
 from infra.constructs.intake import Intake
 from infra.constructs.lane import Lane
 from infra.constructs.reporting import Reporting
 from infra.constructs.storage import Storage
+from infra.outputs import add_outputs
 
 _ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
 _REMOVALS = {"retain": RemovalPolicy.RETAIN, "destroy": RemovalPolicy.DESTROY}
@@ -57,6 +60,7 @@ class ImageBatchStack(Stack):
             for account in catalog.accounts_in_use
             if account.provider in CALLBACK_READERS
         }
+        self._buying = {model.account.name: self.accounts[model.account.name] for model in models}
         self.lanes = {
             model.name: Lane(self, f"Lane-{model.name}", model=model, package=package, reserve=config.reserve)
             for model in models
@@ -65,6 +69,11 @@ class ImageBatchStack(Stack):
         self.reporting = Reporting(self, "Reporting", jobs=self.storage.jobs, package=package)
         self.api = Api(self, "Api", package=package, reserve=config.reserve)
         self.api_url = config.api_url.replace("{api}", self.api.api_id) if config.api_url else self.api.url
+        self.guardrails = Guardrails(
+            self, "Guardrails", package=package, reserve=config.reserve, operator_email=config.operator_email
+        )
+        self._watch(config)
+        self.dashboard = self._draw()
 
         self._configure_splitter(config)
         self.grant_splitter()
@@ -79,7 +88,40 @@ class ImageBatchStack(Stack):
         self.grant_tracker()
         self._configure_reporter()
         self.grant_reporter()
-        self._output()
+        self._configure_governor(config)
+        self.grant_governor()
+        add_outputs(self)
+
+    def _watch(self, config: Config) -> None:
+        """An alarm on whatever can go wrong unseen."""
+        alarms = Alarms(self, "Alarms", governed=self.guardrails.alarms, operator=self.guardrails.operator)
+        functions = {
+            "splitter": self.intake.splitter,
+            "completion": self.api.completion,
+            "tracker": self.reporting.tracker,
+            "reporter": self.reporting.reporter,
+            "governor": self.guardrails.governor,
+        }
+        for model, lane in self.lanes.items():
+            alarms.watch_lane(model, seconds=config.alarm_seconds)
+            alarms.watch_queue(f"lane-{model}", lane.queue)
+            functions[f"worker-{model}"] = lane.worker
+        alarms.watch_queue("intake", self.intake.queue)
+        alarms.watch_queue("reports", self.reporting.queue)
+        alarms.watch_dead_letters("tracker", self.reporting.failures)
+        alarms.watch_dead_letters("governor", self.guardrails.failures)
+        alarms.watch_stream("tracker", self.reporting.tracker.function)
+        for name, function in functions.items():
+            alarms.watch_function(name, function.function)
+
+    def _draw(self) -> Dashboard:
+        return Dashboard(
+            self,
+            "Overview",
+            lanes=self.lanes,
+            queues={"intake": self.intake.queue, "reports": self.reporting.queue},
+            dead_letters={"tracker": self.reporting.failures, "governor": self.guardrails.failures},
+        )
 
     def _configure_splitter(self, config: Config) -> None:
         self.intake.splitter.environment(
@@ -87,6 +129,7 @@ class ImageBatchStack(Stack):
             METADATA_BUCKET=self.storage.metadata.bucket_name,
             JOBS_TABLE=self.storage.jobs.table_name,
             BATCHES_TABLE=self.storage.batches.table_name,
+            LANES_TABLE=self.storage.lanes.table_name,
             INTAKE_QUEUE_URL=self.intake.queue.queue.queue_url,
             REPORTS_QUEUE_URL=self.reporting.queue.queue.queue_url,
             LANE_QUEUES=self._lane_queues(),
@@ -94,7 +137,7 @@ class ImageBatchStack(Stack):
         )
 
     def grant_splitter(self) -> None:
-        """Read uploads and recipes, create jobs and batches, ring the lanes, continue itself."""
+        """Read uploads and recipes, create jobs and batches, ring the lanes at their pace, continue itself."""
         splitter, storage = self.intake.splitter, self.storage
         splitter.allow_objects("s3:GetObject", "s3:GetObjectVersion", bucket=storage.inbox)
         splitter.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.metadata, prefix=_BATCHES)
@@ -114,6 +157,7 @@ class ImageBatchStack(Stack):
             "dynamodb:UpdateItem",
             on=[storage.batches.table_arn],
         )
+        splitter.allow("dynamodb:BatchGetItem", "dynamodb:GetItem", on=[storage.lanes.table_arn])
         lanes = [lane.queue.queue.queue_arn for lane in self.lanes.values()]
         splitter.allow(
             "sqs:SendMessage",
@@ -125,6 +169,7 @@ class ImageBatchStack(Stack):
         account = model.account.name
         self.lanes[model.name].worker.environment(
             JOBS_TABLE=self.storage.jobs.table_name,
+            BATCHES_TABLE=self.storage.batches.table_name,
             LANES_TABLE=self.storage.lanes.table_name,
             IMAGES_BUCKET=self.storage.images.bucket_name,
             METADATA_BUCKET=self.storage.metadata.bucket_name,
@@ -136,10 +181,11 @@ class ImageBatchStack(Stack):
         )
 
     def grant_worker(self, lane: Lane, account: ProviderAccount, *, calls_back: bool) -> None:
-        """Work on jobs, keep the pace with the other workers, store pictures, read one provider's key, sign URLs."""
+        """Work on jobs of batches that go on, keep the others' pace, store pictures, read one key, sign URLs."""
         worker, storage = lane.worker, self.storage
         worker.allow("dynamodb:BatchGetItem", "dynamodb:UpdateItem", on=[storage.jobs.table_arn])
         worker.allow("dynamodb:UpdateItem", on=[storage.lanes.table_arn])
+        worker.allow("dynamodb:BatchGetItem", on=[storage.batches.table_arn])
         worker.allow("dynamodb:Query", on=[f"{storage.jobs.table_arn}/index/{REFERENCE_INDEX}"])
         worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.images)
         worker.allow_objects("s3:GetObject", "s3:PutObject", bucket=storage.metadata, prefix=_JOBS)
@@ -158,8 +204,8 @@ class ImageBatchStack(Stack):
             METADATA_BUCKET=self.storage.metadata.bucket_name,
             LANE_QUEUES=self._lane_queues(),
             PROVIDER_URLS=json.dumps(config.provider_urls),
-            PROVIDER_SECRETS=_provider_secrets(self._called_back),
-            WEBHOOK_SECRETS=_webhook_secrets(self._called_back),
+            PROVIDER_SECRETS=key_ids(self._called_back),
+            WEBHOOK_SECRETS=webhook_secret_ids(self._called_back),
             CALLBACK_SECRET=self.api.secret_id,
         )
 
@@ -184,12 +230,15 @@ class ImageBatchStack(Stack):
     def _configure_tracker(self) -> None:
         self.reporting.tracker.environment(
             BATCHES_TABLE=self.storage.batches.table_name,
+            LANES_TABLE=self.storage.lanes.table_name,
             REPORTS_QUEUE_URL=self.reporting.queue.queue.queue_url,
         )
 
     def grant_tracker(self) -> None:
-        """Add to the counters of batches, and ask for a batch to be closed."""
-        self.reporting.tracker.allow("dynamodb:UpdateItem", on=[self.storage.batches.table_arn])
+        """Add to the counters of batches and lanes, and ask for a batch to be closed."""
+        self.reporting.tracker.allow(
+            "dynamodb:UpdateItem", on=[self.storage.batches.table_arn, self.storage.lanes.table_arn]
+        )
         self.reporting.tracker.allow("sqs:SendMessage", on=[self.reporting.queue.queue.queue_arn])
 
     def _configure_reporter(self) -> None:
@@ -216,45 +265,32 @@ class ImageBatchStack(Stack):
         )
         reporter.allow("sqs:SendMessage", on=[self.intake.queue.queue.queue_arn, self.reporting.queue.queue.queue_arn])
 
-    def _output(self) -> None:
-        """What the command line finds the stack by."""
-        storage, intake = self.storage, self.intake
-        outputs = {
-            "InboxBucket": storage.inbox.bucket_name,
-            "ImagesBucket": storage.images.bucket_name,
-            "MetadataBucket": storage.metadata.bucket_name,
-            "JobsTable": storage.jobs.table_name,
-            "BatchesTable": storage.batches.table_name,
-            "LanesTable": storage.lanes.table_name,
-            "IntakeQueueUrl": intake.queue.queue.queue_url,
-            "IntakeDeadLetterQueueUrl": intake.queue.dead_letters.queue_url,
-            "IntakeMapping": intake.mapping.event_source_mapping_id,
-            "ReportsQueueUrl": self.reporting.queue.queue.queue_url,
-            "Lanes": self.to_json_string({name: _lane_output(lane) for name, lane in self.lanes.items()}),
-            "ProviderSecrets": _provider_secrets(self.accounts),
-            "WebhookSecrets": _webhook_secrets(self.accounts),
-            "CallbackSecret": self.api.secret_id,
-            "ApiUrl": self.api_url,
-        }
-        for key, value in outputs.items():
-            CfnOutput(self, key, value=value)
+    def _configure_governor(self, config: Config) -> None:
+        mappings = {model: lane.mapping.event_source_mapping_id for model, lane in self.lanes.items()}
+        self.guardrails.governor.environment(
+            LANES_TABLE=self.storage.lanes.table_name,
+            LANE_MAPPINGS=self.to_json_string(mappings),
+            INTAKE_MAPPING=self.intake.mapping.event_source_mapping_id,
+            OPERATOR_TOPIC=self.guardrails.operator.topic_arn,
+            ALARM_SECONDS=str(config.alarm_seconds),
+            STACK=config.stack,
+            PROVIDER_URLS=json.dumps(config.provider_urls),
+            PROVIDER_SECRETS=key_ids(self._buying),
+        )
+
+    def grant_governor(self) -> None:
+        """Turn the lanes' workers and rates, open and close the intake, ask for prices, speak to the operator."""
+        governor = self.guardrails.governor
+        governor.allow("dynamodb:BatchGetItem", "dynamodb:UpdateItem", on=[self.storage.lanes.table_arn])
+        mappings = [self.intake.mapping, *(lane.mapping for lane in self.lanes.values())]
+        governor.allow(
+            "lambda:GetEventSourceMapping",
+            "lambda:UpdateEventSourceMapping",
+            on=[mapping.event_source_mapping_arn for mapping in mappings],
+        )
+        governor.allow("secretsmanager:GetSecretValue", on=[account.secret_arn for account in self._buying.values()])
+        self.guardrails.allow_alarm_states()
+        self.guardrails.allow_operator_notices()
 
     def _lane_queues(self) -> str:
         return self.to_json_string({name: lane.queue.queue.queue_url for name, lane in self.lanes.items()})
-
-
-def _provider_secrets(accounts: Mapping[str, ProviderAccount]) -> str:
-    return json.dumps({name: account.secret_id for name, account in accounts.items()})
-
-
-def _webhook_secrets(accounts: Mapping[str, ProviderAccount]) -> str:
-    return json.dumps({name: account.webhook_secret_id for name, account in accounts.items()})
-
-
-def _lane_output(lane: Lane) -> dict[str, str]:
-    return {
-        "queue_url": lane.queue.queue.queue_url,
-        "dead_letter_queue_url": lane.queue.dead_letters.queue_url,
-        "function": lane.worker.function.function_name,
-        "mapping": lane.mapping.event_source_mapping_id,
-    }

@@ -107,6 +107,7 @@ def status_record(batch: Batch, problems: list[RowProblem]) -> dict[str, Any]:
         "source": {"bucket": batch.source.bucket, "key": batch.source.key, "version": batch.source.version},
         **{name: getattr(batch, name) or None for name in times},
         "late": batch.late,
+        "paused": batch.paused or None,
         "results": bool(batch.results_key),
         "reason": batch.reason,
         "problems": [

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "ops" / "locks" / "lambda.txt"
 BUILD = ROOT / "build"
 
-SERVICES = ("dynamodb", "s3", "secretsmanager", "sqs")
+SERVICES = ("cloudwatch", "dynamodb", "lambda", "s3", "secretsmanager", "sns", "sqs")
 """The AWS services that functions/adapters make clients of; the description of every other one is left out."""
 
 UNUSED = (

@@ -22,6 +22,7 @@ from ops.local.state import known_directories
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
@@ -44,7 +45,11 @@ _CONFIG = Config(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A deployed stack. `account`: number of its AWS account; `lane_queues`, `dead_letter_queues`: queue URL by model.
+    """A deployed stack. `account`: number of its AWS account.
+
+    By model: `lane_queues` and `dead_letter_queues`, queue URLs, and `lane_mappings`, the ids of the event source
+    mappings that feed the workers. `intake_mapping` feeds the splitter; `intake_queue`, `intake_dead_letter_queue` and
+    `reports_queue` are queue URLs.
 
     `provider_secrets` and `webhook_secrets`: by provider account, the ids of the secrets with its API key and with what
     it signs its callbacks with.
@@ -58,8 +63,14 @@ class Stack:
     metadata_bucket: str
     jobs_table: str
     batches_table: str
+    lanes_table: str
     lane_queues: Mapping[str, str]
     dead_letter_queues: Mapping[str, str]
+    lane_mappings: Mapping[str, str]
+    intake_queue: str
+    intake_dead_letter_queue: str
+    intake_mapping: str
+    reports_queue: str
     provider_secrets: Mapping[str, str]
     webhook_secrets: Mapping[str, str]
 
@@ -77,7 +88,11 @@ class Stack:
 
     def sqs(self) -> SQSClient:
         """The SQS client."""
-        return self.session.client("sqs", config=_CONFIG)
+        return _sqs(self.session)
+
+    def lambda_(self) -> LambdaClient:
+        """The Lambda client."""
+        return _lambda(self.session)
 
     def images(self) -> S3ObjectStore:
         """The bucket of pictures."""
@@ -86,6 +101,10 @@ class Stack:
     def jobs(self) -> DynamoJobStore:
         """The jobs table."""
         return DynamoJobStore(Table(self.dynamodb(), self.jobs_table, "job_id"))
+
+    def lanes(self) -> Table:
+        """The lanes table."""
+        return Table(self.dynamodb(), self.lanes_table, "name")
 
     def metadata(self) -> S3ObjectStore:
         """The bucket of recipes and results."""
@@ -155,8 +174,14 @@ def describe(session: boto3.Session, name: str) -> Stack:
             metadata_bucket=outputs["MetadataBucket"],
             jobs_table=outputs["JobsTable"],
             batches_table=outputs["BatchesTable"],
+            lanes_table=outputs["LanesTable"],
             lane_queues=_by_model(outputs["Lanes"], "queue_url"),
             dead_letter_queues=_by_model(outputs["Lanes"], "dead_letter_queue_url"),
+            lane_mappings=_by_model(outputs["Lanes"], "mapping"),
+            intake_queue=outputs["IntakeQueueUrl"],
+            intake_dead_letter_queue=outputs["IntakeDeadLetterQueueUrl"],
+            intake_mapping=outputs["IntakeMapping"],
+            reports_queue=outputs["ReportsQueueUrl"],
             provider_secrets=json.loads(outputs["ProviderSecrets"]),
             webhook_secrets=json.loads(outputs["WebhookSecrets"]),
         )
@@ -191,3 +216,13 @@ def _s3(session: boto3.Session) -> S3Client:
 @cache
 def _dynamodb(session: boto3.Session) -> DynamoDBClient:
     return session.client("dynamodb", config=_CONFIG)
+
+
+@cache
+def _sqs(session: boto3.Session) -> SQSClient:
+    return session.client("sqs", config=_CONFIG)
+
+
+@cache
+def _lambda(session: boto3.Session) -> LambdaClient:
+    return session.client("lambda", config=_CONFIG)

@@ -14,6 +14,7 @@ from botocore.session import Session, get_session
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
@@ -55,6 +56,25 @@ def secrets_manager() -> SecretsManagerClient:
     """The Secrets Manager client."""
     client: SecretsManagerClient = _client("secretsmanager")
     return client
+
+
+@cache
+def lambda_() -> LambdaClient:
+    """The Lambda client."""
+    client: LambdaClient = _client("lambda")
+    return client
+
+
+@cache
+def cloudwatch() -> Any:
+    """The CloudWatch client."""
+    return _client("cloudwatch")
+
+
+@cache
+def sns() -> Any:
+    """The SNS client."""
+    return _client("sns")
 
 
 @cache

@@ -71,6 +71,29 @@ class Table:
             raise StaleWriteError(write, from_item(item)) from None
         return from_item(answer["Attributes"])
 
+    def get_many(self, keys: Sequence[str], *, consistent: bool) -> dict[str, dict[str, Any]]:
+        """Read records by key; keys that are not there are left out."""
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            slices = _slices(list(dict.fromkeys(keys)), _READS_PER_REQUEST)
+            found = threads.map(lambda some: self._read(some, consistent), slices)
+            return {record[self.key]: record for records in found for record in records}
+
+    def _read(self, keys: Sequence[str], consistent: bool) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        remaining: Sequence[Mapping[str, Any]] = [{self.key: {"S": key}} for key in keys]
+
+        def attempt() -> bool:
+            nonlocal remaining
+            answer = self.client.batch_get_item(
+                RequestItems={self.name: {"Keys": list(remaining), "ConsistentRead": consistent}}
+            )
+            found.extend(from_item(item) for item in answer["Responses"].get(self.name, []))
+            remaining = answer["UnprocessedKeys"][self.name]["Keys"] if answer.get("UnprocessedKeys") else []
+            return not remaining
+
+        _until(attempt)
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class DynamoJobStore:
@@ -95,12 +118,8 @@ class DynamoJobStore:
 
     def get_many(self, job_ids: Sequence[str], *, consistent: bool) -> dict[str, Job]:
         """See `JobStore.get_many`."""
-        with ThreadPoolExecutor(max_workers=8) as threads:
-            found = threads.map(
-                lambda ids: self._read(ids, consistent),
-                _slices(list(dict.fromkeys(job_ids)), _READS_PER_REQUEST),
-            )
-            return {job.job_id: job for jobs in found for job in jobs}
+        records = self.table.get_many(job_ids, consistent=consistent)
+        return {job_id: job_from_record(record) for job_id, record in records.items()}
 
     def known_references(self, references: Sequence[str]) -> frozenset[str]:
         """See `JobStore.known_references`. The index is eventually consistent: an unknown one may be known soon."""
@@ -161,22 +180,6 @@ class DynamoJobStore:
 
         _until(attempt)
         return frozenset(existing)
-
-    def _read(self, job_ids: Sequence[str], consistent: bool) -> list[Job]:
-        found: list[Job] = []
-        keys: Sequence[Mapping[str, Any]] = [{"job_id": {"S": job_id}} for job_id in job_ids]
-
-        def attempt() -> bool:
-            nonlocal keys
-            answer = self.table.client.batch_get_item(
-                RequestItems={self.table.name: {"Keys": list(keys), "ConsistentRead": consistent}}
-            )
-            found.extend(job_from_record(from_item(item)) for item in answer["Responses"].get(self.table.name, []))
-            keys = answer["UnprocessedKeys"][self.table.name]["Keys"] if answer.get("UnprocessedKeys") else []
-            return not keys
-
-        _until(attempt)
-        return found
 
     def _is_known(self, reference: str) -> bool:
         answer = self.table.client.query(
@@ -242,9 +245,10 @@ def update_request(write: Write, *keys: str) -> dict[str, Any]:
     condition = _compile(write.when, names)
     request: dict[str, Any] = {
         "UpdateExpression": " ".join(clauses),
-        "ConditionExpression": condition,
         "ExpressionAttributeNames": names.names,
     }
+    if condition:
+        request["ConditionExpression"] = condition
     if names.values:
         request["ExpressionAttributeValues"] = names.values
     return request

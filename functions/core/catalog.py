@@ -26,6 +26,15 @@ INLINE_SECONDS = 8
 
 PATIENCE_SECONDS = 180
 
+WINDOW_SECONDS = 60
+"""The window that an account is counted in whose plan nobody knows."""
+
+START_PER_MINUTE = 60
+"""Where a rate begins that has to find its limit by itself: ten calls in flight at a model that takes ten seconds."""
+
+MOST_PER_MINUTE = 10_000
+"""Where such a rate ends, if nothing stops it before: twice the largest plan that we know of."""
+
 
 class Mode(StrEnum):
     """How a worker comes by the picture of a paid call.
@@ -56,14 +65,19 @@ class CatalogError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A provider account. Its limits are shared by every model bought through it."""
+    """A provider account. Its limits are shared by every model bought through it.
+
+    `plan` is empty and the limits are None where nobody knows them. The provider counts its images in windows of
+    `window_seconds` of the clock.
+    """
 
     name: str
     provider: str
     base_url: str
     plan: str
-    images_per_minute: int
-    concurrency: int
+    images_per_minute: int | None
+    concurrency: int | None
+    window_seconds: int = WINDOW_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,9 @@ class Model:
 
     Of callback mode: `inline_seconds`, for how long the worker polls before it leaves, and `patience_seconds`, after
     which it asks again when no callback came.
+
+    `images_per_minute`: a limit of its own, below its account's. `start_per_minute`: where its rate begins that finds
+    its limit by itself.
     """
 
     name: str
@@ -101,6 +118,8 @@ class Model:
     inline_seconds: float = INLINE_SECONDS
     patience_seconds: int = PATIENCE_SECONDS
     on_ambiguous: OnAmbiguous = OnAmbiguous.HOLD
+    images_per_minute: int | None = None
+    start_per_minute: int | None = None
     retry: Mapping[ErrorClass, RetryRule] = field(default_factory=dict)
 
     def retry_rule(self, error_class: ErrorClass) -> RetryRule:
@@ -172,7 +191,8 @@ def parse_catalog(text: str) -> Catalog:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CatalogError(f"catalog.toml: {error}") from error
-    accounts = {name: _account(name, table) for name, table in document.get("accounts", {}).items()}
+    plans = document.get("plans", {})
+    accounts = {name: _account(name, table, plans) for name, table in document.get("accounts", {}).items()}
     models = {name: _model(name, table, accounts) for name, table in document.get("models", {}).items()}
     if not any(model.enabled for model in models.values()):
         raise CatalogError("catalog.toml: no model is enabled")
@@ -185,20 +205,25 @@ def load_catalog() -> Catalog:
     return parse_catalog(CATALOG_FILE.read_text(encoding="utf-8"))
 
 
-def _account(name: str, table: Mapping[str, Any]) -> Account:
+def _account(name: str, table: Mapping[str, Any], plans: Mapping[str, Any]) -> Account:
     where = f"accounts.{name}"
-    plan = _need(table, "plan", where)
-    limits = _need(_need(table, "plans", where), plan, f"{where}.plans")
-    for limit in ("images_per_minute", "concurrency"):
-        if _need(limits, limit, f"{where}.plans.{plan}") < 1:
-            raise CatalogError(f"catalog.toml: {where}.plans.{plan}.{limit} is below 1")
+    provider, plan = _need(table, "provider", where), table.get("plan", "")
+    limits: Mapping[str, Any] = {}
+    if plan:
+        limits = _need(_need(plans, provider, "plans"), plan, f"plans.{provider}")
+        _need(limits, "images", f"plans.{provider}.{plan}")
+        for limit in ("images", "seconds", "concurrency"):
+            if not _is_whole(limits.get(limit, 1)):
+                raise CatalogError(f"catalog.toml: plans.{provider}.{plan}.{limit} is no whole number above 0")
+    seconds = limits.get("seconds", WINDOW_SECONDS)
     return Account(
         name=name,
-        provider=_need(table, "provider", where),
+        provider=provider,
         base_url=_need(table, "base_url", where).rstrip("/"),
         plan=plan,
-        images_per_minute=limits["images_per_minute"],
-        concurrency=limits["concurrency"],
+        images_per_minute=max(1, limits["images"] * 60 // seconds) if plan else None,
+        concurrency=limits.get("concurrency"),
+        window_seconds=seconds,
     )
 
 
@@ -222,6 +247,9 @@ def _model(name: str, table: Mapping[str, Any], accounts: Mapping[str, Account])
         raise CatalogError(
             f"catalog.toml: {where}.patience_seconds is no whole number within 1 to {LONGEST_PATIENCE_SECONDS}"
         )
+    for limit in ("images_per_minute", "start_per_minute"):
+        if limit in table and not _is_whole(table[limit]):
+            raise CatalogError(f"catalog.toml: {where}.{limit} is no whole number above 0")
     try:
         retry = {ErrorClass(error_class): RetryRule(**rule) for error_class, rule in table.get("retry", {}).items()}
     except (TypeError, ValueError) as error:
@@ -242,8 +270,14 @@ def _model(name: str, table: Mapping[str, Any], accounts: Mapping[str, Account])
         inline_seconds=inline,
         patience_seconds=int(patience),
         on_ambiguous=_choice(OnAmbiguous, table.get("on_ambiguous", "hold"), f"{where}.on_ambiguous"),
+        images_per_minute=table.get("images_per_minute"),
+        start_per_minute=table.get("start_per_minute"),
         retry=retry,
     )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _is_number(value: object) -> bool:

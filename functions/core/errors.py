@@ -3,7 +3,7 @@
     ErrorClass
     ├── retried        rate_limited, capacity, provider_error, network, storage, corrupt, auth (once)
     ├── looked into    ambiguous           (money may have been spent: look, then hold)
-    ├── ends, revived  funds, poison, expired, timeout, and every retried class whose tries are spent
+    ├── ends, revived  funds, poison, expired, cancelled, timeout, and every retried class whose tries are spent
     └── ends for good  invalid, moderated
 
 A batch that asks for a job which ended in a *revived* class gets fresh tries; one that ended for good fails at once.
@@ -32,6 +32,7 @@ class ErrorClass(StrEnum):
     AMBIGUOUS = "ambiguous"
     POISON = "poison"
     EXPIRED = "expired"
+    CANCELLED = "cancelled"
 
     @property
     def retryable(self) -> bool:
@@ -43,6 +44,11 @@ class ErrorClass(StrEnum):
         """The same job would fail the same way again, whoever asks for it."""
         return self in (ErrorClass.INVALID, ErrorClass.MODERATED)
 
+    @property
+    def provider_fault(self) -> bool:
+        """A try that ended so counts against the provider. Its rate limit, the row, our key and our money do not."""
+        return self in _PROVIDER_FAULTS
+
 
 _RETRYABLE = frozenset(
     {
@@ -53,6 +59,15 @@ _RETRYABLE = frozenset(
         ErrorClass.STORAGE,
         ErrorClass.CORRUPT,
         ErrorClass.AUTH,
+    }
+)
+_PROVIDER_FAULTS = frozenset(
+    {
+        ErrorClass.CAPACITY,
+        ErrorClass.PROVIDER_ERROR,
+        ErrorClass.NETWORK,
+        ErrorClass.CORRUPT,
+        ErrorClass.TIMEOUT,
     }
 )
 

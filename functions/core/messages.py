@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Doorbell:
-    """Look at this job."""
+    """Look at this job. `batch_id`: the batch on whose behalf it rings, empty if that is no matter."""
 
     job_id: str
+    batch_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def parse_doorbell(body: str) -> Doorbell:
     doorbell = build(Doorbell, read_object(body))
     if not _JOB_ID.fullmatch(str(doorbell.job_id)):
         raise UnknownMessageError("the message names no job")
-    return Doorbell(str(doorbell.job_id))
+    return Doorbell(str(doorbell.job_id), str(doorbell.batch_id))
 
 
 def read_object(body: str) -> dict[str, Any]:

@@ -200,7 +200,14 @@ class ImageApi(Protocol):
         """
 
     def price(self, spec: PictureSpec) -> Decimal:
-        """What one picture costs, in dollars."""
+        """What one picture costs by the catalog, in dollars."""
+
+    async def quote(self) -> Decimal:
+        """What one picture costs now, in dollars, as the provider says.
+
+        Raises:
+            PollError: when it cannot be had.
+        """
 
 
 class CallbackReader(Protocol):
@@ -223,6 +230,13 @@ class RecordStore(Protocol):
         Raises:
             StaleWriteError: when its condition did not hold; it carries what is stored.
         """
+
+
+class BatchStates(Protocol):
+    """Whose jobs may be started."""
+
+    def stopped(self, batch_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the batches that are paused or cancelled."""
 
 
 class Visibility(Protocol):

@@ -55,7 +55,7 @@ class Lacks:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """Holds when every part holds."""
+    """Holds when every part holds; without parts, always."""
 
     parts: tuple[Condition, ...]
 

@@ -10,6 +10,8 @@ from functools import cache
 from functions.adapters import aws
 from functions.adapters.batches import DynamoBatchStore
 from functions.adapters.clock import SystemClock
+from functions.adapters.dynamodb import Table
+from functions.adapters.lanes import LanePaces
 from functions.adapters.s3 import S3ObjectStore
 from functions.adapters.sqs import SqsQueue
 from functions.core.batches.chunking import Chunker
@@ -30,6 +32,7 @@ class SplitterSettings:
     metadata_bucket: str
     jobs_table: str
     batches_table: str
+    lanes_table: str
     intake_queue_url: str
     reports_queue_url: str
     lane_queues: Mapping[str, str]
@@ -52,6 +55,7 @@ def splitter() -> Splitter:
         batches=batches,
         intake=intake,
         lanes=lanes_of(catalog, queues),
+        paces=LanePaces(Table(aws.dynamodb(), settings.lanes_table, "name"), clock),
         clock=clock,
         log=log_event,
     )

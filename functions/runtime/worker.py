@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import cache
 
 from functions.adapters import aws
+from functions.adapters.batch_states import DynamoBatchStates
 from functions.adapters.dynamodb import Table
 from functions.adapters.sqs import SqsQueue
 from functions.core.catalog import Mode, Model, load_catalog
-from functions.core.jobs.pacing import Bucket
 from functions.core.jobs.references import OwnedReferences
 from functions.core.jobs.services import Services
 from functions.core.jobs.work import LaneWorker
+from functions.core.lanes.pacing import Bucket
 from functions.observability import log_event
 from functions.runtime import job_store
 from functions.runtime.pictures import vault
@@ -36,6 +37,7 @@ class WorkerSettings:
     lane: str
     jobs_table: str
     lanes_table: str
+    batches_table: str
     images_bucket: str
     metadata_bucket: str
     lane_queue_url: str
@@ -68,6 +70,7 @@ def lane_worker(owner: str, remaining: Callable[[], float]) -> LaneWorker:
     return LaneWorker(
         services=services,
         bucket=_bucket(),
+        batches=DynamoBatchStates(aws.dynamodb(), settings.batches_table),
         messages=SqsQueue(aws.sqs(), settings.lane_queue_url),
         owner=owner,
         lease_seconds=settings.lease_seconds,
@@ -91,4 +94,4 @@ def _owned() -> OwnedReferences:
 
 @cache
 def _bucket() -> Bucket:
-    return Bucket(Table(aws.dynamodb(), _settings().lanes_table, "name"), _model().account)
+    return Bucket(Table(aws.dynamodb(), _settings().lanes_table, "name"), _model())

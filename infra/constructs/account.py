@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from aws_cdk import SecretValue, Stack
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
@@ -43,3 +46,13 @@ class ProviderAccount(Construct):
             secret_string_value=SecretValue.unsafe_plain_text("unset"),
         )
         return secret.secret_arn
+
+
+def key_ids(accounts: Mapping[str, ProviderAccount]) -> str:
+    """JSON: the id of the secret with the API key, by account."""
+    return json.dumps({name: account.secret_id for name, account in accounts.items()})
+
+
+def webhook_secret_ids(accounts: Mapping[str, ProviderAccount]) -> str:
+    """JSON: the id of the secret that callbacks are signed with, by account."""
+    return json.dumps({name: account.webhook_secret_id for name, account in accounts.items()})

@@ -14,6 +14,9 @@ from constructs import Construct
 
 from infra.nag import acknowledge, acknowledge_objects
 
+SERVICE = "imagebatch"
+"""What the functions call themselves in logs and metrics."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
@@ -81,7 +84,7 @@ class ServiceFunction(Construct):
             "lock, not by itself.",
         )
         self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[log_group.log_group_arn])
-        self.environment(POWERTOOLS_SERVICE_NAME="imagebatch", POWERTOOLS_LOG_LEVEL="INFO")
+        self.environment(POWERTOOLS_SERVICE_NAME=SERVICE, POWERTOOLS_LOG_LEVEL="INFO")
 
     def environment(self, **variables: str) -> None:
         """Set environment variables of the function."""

@@ -44,7 +44,8 @@ class Intake(Construct):
             # https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
-        # One message each: a scan takes most of the time-out.
+        # One message each: a scan takes most of the time-out. A deploy that touches the mapping of a paused intake
+        # enables it until the governor's next tick.
         self.mapping = self.splitter.consume(self.queue.queue, batch_size=1, max_concurrency=_MAX_CONCURRENCY)
 
     def _notify(self, inbox: s3.Bucket) -> None:

@@ -50,4 +50,6 @@ class Lane(Construct):
             LANE_QUEUE_URL=self.queue.queue.queue_url,
             DEAD_LETTER_QUEUE_URL=self.queue.dead_letters.queue_url,
         )
+        # The ceiling, under which the governor turns it. A deploy that touches the mapping sets it back to this until
+        # the governor's next tick; for that minute the rate holds the lane, which no deploy resets.
         self.mapping = self.worker.consume(self.queue.queue, batch_size=_BATCH_SIZE, max_concurrency=model.workers)

@@ -30,6 +30,7 @@ class Reporting(Construct):
         queue: ticks and batches to close, and their dead letters.
         tracker: the function that adds changes of jobs to their batches' counters.
         reporter: the function that recounts a batch, closes it and writes its results.
+        failures: where the stream mapping sends what the tracker could not count.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, jobs: dynamodb.Table, package: Package) -> None:
@@ -71,7 +72,7 @@ class Reporting(Construct):
         stream = jobs.table_stream_arn
         if stream is None:
             raise ValueError("the jobs table has no stream to follow")
-        failures = dead_letter_queue(self, "TrackerFailures")
+        self.failures = failures = dead_letter_queue(self, "TrackerFailures")
         acknowledge(failures, "SQS3", "It is itself where the stream mapping sends what the tracker could not count.")
         self.tracker.allow(
             "dynamodb:DescribeStream",

@@ -20,15 +20,14 @@ class Storage(Construct):
         metadata: a JSON document for each picture, manifests, results, recipes.
         jobs: a picture that somebody wants, by its id; its stream feeds the counters.
         batches: a batch and its parts.
-        lanes: what accounts and lanes share between workers: pace, in flight, ceilings.
+        lanes: what accounts and lanes share between workers, what operators and guardrails set, what lanes did lately.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, removal: RemovalPolicy) -> None:
         """Make them.
 
         Args:
-            removal: what happens to them when the stack is destroyed. The lanes table always goes:
-                it holds nothing that is not made again within minutes.
+            removal: what happens to them when the stack is destroyed.
         """
         super().__init__(scope, construct_id)
         self._removal = removal
@@ -62,7 +61,7 @@ class Storage(Construct):
             sort_key=_text("created_at"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
-        self.lanes = self._table("Lanes", partition_key="name", removal=RemovalPolicy.DESTROY)
+        self.lanes = self._table("Lanes", partition_key="name", time_to_live="expires_at")
 
     def _bucket(self, construct_id: str, *, versioned: bool = False) -> s3.Bucket:
         # The stack deletes no current object, by age or at its end: that is the operator's decision.
@@ -91,7 +90,7 @@ class Storage(Construct):
         partition_key: str,
         sort_key: str | None = None,
         stream: dynamodb.StreamViewType | None = None,
-        removal: RemovalPolicy | None = None,
+        time_to_live: str | None = None,
     ) -> dynamodb.Table:
         return dynamodb.Table(
             self,
@@ -104,7 +103,8 @@ class Storage(Construct):
                 point_in_time_recovery_enabled=True
             ),
             stream=stream,
-            removal_policy=removal or self._removal,
+            time_to_live_attribute=time_to_live,
+            removal_policy=self._removal,
         )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ops.cli import demo, held, key, local, recipe, results, status, submit
+from ops.cli import control, demo, held, key, lanes, local, recipe, results, status, submit
 from ops.cli.frame import CommandGroup, StackOptions, paragraphs
 from ops.errors import EXIT_CODES
 from ops.stack import DEFAULT_STACK
@@ -21,8 +21,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="[bold]Exit codes[/bold]\n" + "\n".join(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items()),
 )
-for command in (submit.submit, status.status, results.results):
+for command in (
+    submit.submit,
+    status.status,
+    results.results,
+    control.pause,
+    control.resume,
+    control.cancel,
+):
     app.command(help=paragraphs(command))(command)
+app.add_typer(lanes.app, name="lanes")
 app.add_typer(held.app, name="held")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(key.app, name="key")

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from functions.core.catalog import Catalog, load_catalog
 from functions.core.jobs.records import Job, Stage
 from ops import held
-from ops.cli.frame import JsonOption, connect, is_interactive, paragraphs, print_json, stderr, stdout
+from ops.cli.asking import agreed
+from ops.cli.frame import JsonOption, connect, paragraphs, print_json, stderr, stdout
 from ops.cli.views import counted, dollars, held_table
 from ops.errors import MovedOnError, UsageError
 from ops.held import Decision, Look, MovedOn, Resubmit, Selection
@@ -167,7 +168,7 @@ def resolve(
         decision = held.give_up(catalog, chosen.jobs, paid=paid)
     held.check(stack, catalog, chosen.jobs, decision)
     plan = [_these(chosen.jobs), *_plan(catalog, chosen.jobs, decision)]
-    if chosen.jobs and not _agreed(plan, yes=yes):
+    if chosen.jobs and not agreed(plan, yes=yes):
         _leave(chosen.moved_on, as_json=as_json)
         return
     with _bar(len(chosen.jobs)) as advance:
@@ -250,21 +251,6 @@ def _plan_to_look(catalog: Catalog, jobs: Sequence[Job], them: str) -> list[str]
             f"repay: {dollars(_price(catalog, repaid))} at most."
         )
     return plan
-
-
-def _agreed(plan: Sequence[str], *, yes: bool) -> bool:
-    """Say what is about to happen, and ask whether it shall.
-
-    Raises:
-        UsageError: when there is nobody to ask.
-    """
-    for line in plan:
-        stderr.print(line, markup=False, soft_wrap=True)
-    if yes:
-        return True
-    if not is_interactive():
-        raise UsageError("There is nobody to ask here: add --yes to do it. Nothing was changed.")
-    return typer.confirm("Shall it be done?", err=True)
 
 
 def _leave(moved_on: Sequence[MovedOn], *, as_json: bool) -> None:

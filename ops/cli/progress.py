@@ -54,6 +54,8 @@ def describe(batch: Batch) -> str:
     if not expected and not batch.whole:
         return "reading the file"
     parts = [f"{batch.succeeded:,} of {counted(expected, 'picture')}"]
+    if batch.paused:
+        parts.append(f"paused ({batch.paused})")
     if not batch.whole:
         parts.append("still reading")
     parts += [f"{number:,} {word}" for number, word in ((batch.failed, "failed"), (batch.held, "held")) if number]

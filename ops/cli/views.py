@@ -21,6 +21,7 @@ _STYLES = {
     BatchState.RUNNING: "cyan",
     BatchState.COMPLETED: "green",
     BatchState.REJECTED: "red",
+    BatchState.CANCELLED: "yellow",
 }
 
 
@@ -122,8 +123,18 @@ def summary(batch: Batch) -> str:
 
 def state_text(batch: Batch) -> Text:
     """The state, and what is special about it."""
-    remark = ", held" if waits_for_a_person(batch) else ", late" if batch.late else ""
-    return Text(batch.state + remark, style="yellow" if remark else _STYLES[batch.state])
+    remark = _remark(batch)
+    return Text(
+        f"{batch.state}, {remark}" if remark else batch.state, style="yellow" if remark else _STYLES[batch.state]
+    )
+
+
+def _remark(batch: Batch) -> str:
+    if batch.is_open and batch.cancelled:
+        return "being cancelled"
+    if batch.paused:
+        return "paused"
+    return "held" if waits_for_a_person(batch) else "late" if batch.late else ""
 
 
 def _facts(batch: Batch) -> Iterator[tuple[str, Text]]:
@@ -136,7 +147,8 @@ def _facts(batch: Batch) -> Iterator[tuple[str, Text]]:
 
 def _source_facts(batch: Batch) -> list[tuple[str, str]]:
     recipe = f", recipe {batch.recipe}" if batch.recipe else ""
-    return [("Reason", batch.reason), ("File", f"{file_name(batch)}{recipe}")]
+    paused = f"{batch.paused}; go on: imagebatch resume {batch.batch_id}" if batch.paused and batch.is_open else ""
+    return [("Paused", paused), ("Reason", batch.reason), ("File", f"{file_name(batch)}{recipe}")]
 
 
 def _outcome_facts(batch: Batch) -> list[tuple[str, str]]:

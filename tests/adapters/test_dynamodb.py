@@ -13,9 +13,11 @@ from functions.adapters import dynamodb
 from functions.adapters.attribute_values import from_item, to_item
 from functions.adapters.dynamodb import DynamoJobStore, Table
 from functions.adapters.indexes import HELD_INDEX, REFERENCE_INDEX
+from functions.core.catalog import load_catalog
 from functions.core.errors import ErrorClass, Fault
-from functions.core.jobs import lifecycle, pacing
+from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, Picture, State, job_from_record
+from functions.core.lanes.pacing import Bucket, Holding, landed
 from functions.core.writes import (
     Above,
     AllOf,
@@ -39,6 +41,8 @@ PRICE = Decimal("0.003")
 FAULT = Fault(ErrorClass.CAPACITY, "HTTP 503", 503)
 LOST = Fault(ErrorClass.AMBIGUOUS, "the answer was lost")
 LEASE_MS = 120_000
+
+START_US = 1_790_000_000_000_000
 
 
 pytestmark = pytest.mark.e2e
@@ -191,11 +195,16 @@ def test_a_condition_holds_in_the_table_when_it_holds_for_the_rules(
 
 
 def test_reserving_slots_makes_the_accounts_record_and_moves_it_on(table: Table) -> None:
-    rate = pacing.Rate(60, stored=False)
-    assert table.write("account", pacing.reserve_now(rate, 2, 1_000))["arrival_us"] == 2_001_000
-    with pytest.raises(StaleWriteError):
-        table.write("account", pacing.reserve_now(rate, 2, 1_000))
-    assert table.write("account", pacing.reserve_ahead(rate, 1, 1_000))["arrival_us"] == 3_001_000
+    bucket, holding = Bucket(table, load_catalog().models["flux-schnell"]), Holding()
+    first = bucket.reserve(2, START_US, holding).slots
+    second = Bucket(table, load_catalog().models["flux-schnell"]).reserve(1, START_US, Holding()).slots
+    assert [slot.at_us - START_US for slot in (*first, *second)] == pytest.approx([0, 120_240, 240_481], abs=2)
+    assert (bucket.pace.in_flight, [slot.number for slot in second]) == (2, [3])
+
+
+def test_calls_that_landed_are_given_back_whatever_the_record_says(table: Table) -> None:
+    record = table.write("account", landed(1_790_000_030, 2))
+    assert (record["in_flight"], record["until_1790000030"]) == (-2, -2)
 
 
 def test_creating_many_tells_which_were_there_before_and_leaves_them_alone(jobs: DynamoJobStore) -> None:

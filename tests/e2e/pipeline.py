@@ -24,6 +24,8 @@ from functions.adapters.attribute_values import from_item, to_item
 from functions.core.batches.records import BATCH_ITEM, Batch
 from functions.core.batches.recount import SILENCE_SECONDS
 from functions.core.keys import batch_id_for, recipe_key, results_key
+from functions.core.lanes.control import account_rate
+from functions.core.lanes.records import account_record
 from ops.batches import first_problems, get_batch, has_ended, status_record
 from ops.local.instance import LocalInstance
 from ops.stack import Stack, local_stack
@@ -58,8 +60,7 @@ class Pipeline:
         """The stack on a running instance, which is told to keep no pace: tests do not wait for a plan's limit."""
         assert instance.record.sandbox_url is not None
         pipeline = cls(instance, local_stack(instance), instance.outputs(), Sandbox(instance.record.sandbox_url))
-        account = {"name": "account#wavespeed", "rate_per_minute": _CALLS_PER_MINUTE}
-        pipeline.stack.dynamodb().put_item(TableName=pipeline.outputs["LanesTable"], Item=to_item(account))
+        pipeline.stack.lanes().write(account_record("wavespeed"), account_rate(_CALLS_PER_MINUTE))
         return pipeline
 
     def behave(self, **behaviour: Any) -> None:

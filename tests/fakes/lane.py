@@ -6,7 +6,7 @@ import asyncio
 import io
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -17,11 +17,11 @@ from functions.core.catalog import Mode, Model, OnAmbiguous, load_catalog
 from functions.core.errors import ErrorClass, Fault
 from functions.core.input.identity import PictureSpec, canonical_json, job_id
 from functions.core.jobs import lifecycle
-from functions.core.jobs.pacing import Bucket, Reservation
 from functions.core.jobs.records import Job
 from functions.core.jobs.services import Services
 from functions.core.jobs.vault import Vault
 from functions.core.jobs.work import Delivery, LaneWorker
+from functions.core.lanes.pacing import Bucket, Holding, Priority, Reservation
 from functions.core.messages import Doorbell
 from functions.core.ports import (
     Accepted,
@@ -147,6 +147,9 @@ class ScriptedApi:
     def price(self, spec: PictureSpec) -> Decimal:
         return PRICE
 
+    async def quote(self) -> Decimal:
+        return PRICE
+
 
 def _answer(scripted: Any) -> Any:
     if isinstance(scripted, Exception):
@@ -196,9 +199,21 @@ class CountedBucket(Bucket):
 
     reserved: list[int]
 
-    def reserve(self, calls: int, now_us: int) -> Reservation:
+    def reserve(
+        self, calls: int, now_us: int, holding: Holding, *, ended: int = 0, priority: Priority = Priority.BULK
+    ) -> Reservation:
         self.reserved.append(calls)
-        return super().reserve(calls, now_us)
+        return super().reserve(calls, now_us, holding, ended=ended, priority=priority)
+
+
+@dataclass
+class StoppedBatches:
+    """The batches that are paused or cancelled."""
+
+    ids: set[str] = field(default_factory=set)
+
+    def stopped(self, batch_ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(self.ids & set(batch_ids))
 
 
 @dataclass
@@ -213,6 +228,7 @@ class Lane:
     messages: Messages = field(default_factory=Messages)
     log: Lines = field(default_factory=Lines)
     lanes: Records = field(default_factory=Records)
+    batches: StoppedBatches = field(default_factory=StoppedBatches)
     clock: VirtualClock = field(default_factory=VirtualClock)
     remaining: Callable[[], float] = lambda: 900.0
     model: Model = MODEL
@@ -244,9 +260,9 @@ class Lane:
             api_url=self.api_url,
             callback_secret=SIGNING_SECRET,
         )
-        bucket = CountedBucket(self.lanes, self.model.account)
+        bucket = CountedBucket(self.lanes, self.model)
         bucket.reserved = self.reserved
-        return LaneWorker(services, bucket, self.messages, owner, LEASE_SECONDS)
+        return LaneWorker(services, bucket, self.batches, self.messages, owner, LEASE_SECONDS)
 
     def job(self, of: str = JOB) -> Job:
         job = self.jobs.get(of)

@@ -24,11 +24,13 @@ from functions.core.batches.reporting import Reporter
 from functions.core.batches.ringing import Ringer, lanes_of
 from functions.core.batches.scanning import Scanner
 from functions.core.batches.tracking import Tracker
-from functions.core.catalog import Catalog, parse_catalog
+from functions.core.catalog import Catalog, Model, parse_catalog
 from functions.core.errors import ErrorClass, Fault
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, Picture, State, job_from_record
 from functions.core.keys import batch_id_for, image_key, results_key
+from functions.core.lanes.measures import Done
+from functions.core.lanes.records import Pace
 from functions.core.messages import dump, parse_doorbell
 from tests.fakes.batches import ManualClock, MemoryBatches, MemoryUpload
 from tests.fakes.lane import Lines
@@ -41,8 +43,8 @@ CATALOG = """
 provider = "wavespeed"
 base_url = "https://provider.example"
 plan = "silver"
-[accounts.wavespeed.plans]
-silver = { images_per_minute = 500, concurrency = 300 }
+[plans.wavespeed]
+silver = { images = 500, seconds = 60, concurrency = 300 }
 [models.flux-schnell]
 account = "wavespeed"
 provider_model = "wavespeed-ai/flux-schnell"
@@ -105,6 +107,20 @@ class _Guarded:
 
 
 @dataclass
+class MemoryPaces:
+    """What is said of every lane and its account. Implements `functions.core.batches.ringing.Paces`."""
+
+    pace: Pace = field(default_factory=Pace)
+    hour: Done = field(default_factory=Done)
+
+    def of(self, model: Model) -> Pace:
+        return self.pace
+
+    def costs(self, model: Model) -> tuple[Pace, Done]:
+        return self.pace, self.hour
+
+
+@dataclass
 class Plant:
     """Everything, wired up."""
 
@@ -122,6 +138,7 @@ class Plant:
     clock: ManualClock = field(default_factory=ManualClock)
     crashes: Crashes = field(default_factory=Crashes)
     log: Lines = field(default_factory=Lines)
+    paces: MemoryPaces = field(default_factory=MemoryPaces)
 
     def __post_init__(self) -> None:
         guard = self.crashes.guard
@@ -129,7 +146,7 @@ class Plant:
         inbox, intake, reports = guard(self.inbox), guard(self.intake), guard(self.reports)
         shared: dict[str, Any] = {"batches": batches, "metadata": metadata, "clock": self.clock, "log": self.log}
         lanes = lanes_of(self.catalog, dict.fromkeys(self.lanes, guard(self.lane)))
-        ringer = Ringer(jobs=jobs, intake=intake, lanes=lanes, **shared)
+        ringer = Ringer(jobs=jobs, intake=intake, lanes=lanes, paces=self.paces, **shared)
         reading: dict[str, Any] = {"inbox": inbox, "reports": reports, "catalog": self.catalog, **shared}
         scanner = Scanner(inbox_name="inbox", intake=intake, chunk_rows=self.chunk_rows, **reading)
         chunker = Chunker(jobs=jobs, intake=intake, ringer=ringer, part_jobs=self.part_jobs, **reading)

@@ -12,8 +12,12 @@ import pytest
 from functions import reporter, splitter, tracker
 from functions.core.batches.messages import Chunk, parse_intake
 from functions.core.batches.recount import SILENCE_SECONDS
+from functions.core.batches.tracking import LaneTracker
 from functions.core.jobs.records import State
 from functions.core.keys import batch_id_for
+from functions.core.lanes.measures import Done, total
+from functions.observability import publish
+from tests.fakes.lane import Records
 from tests.fakes.plant import PRICE, Plant
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
@@ -46,10 +50,18 @@ def sqs(*bodies: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
+def lanes() -> Records:
+    return Records()
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch, lanes: Records) -> Plant:
     plant = Plant()
+    guarded = plant.crashes.guard(lanes)
+    lane_tracker = LaneTracker(lanes=guarded, catalog=plant.catalog, clock=plant.clock, publish=publish)
     monkeypatch.setattr("functions.runtime.splitter.splitter", lambda: plant.splitter)
     monkeypatch.setattr("functions.runtime.tracker.tracker", lambda: plant.tracker)
+    monkeypatch.setattr("functions.runtime.tracker.lane_tracker", lambda: lane_tracker)
     monkeypatch.setattr("functions.runtime.reporter.reporter", lambda: plant.reporter)
     return plant
 
@@ -124,11 +136,44 @@ def test_records_that_speak_of_no_job_are_passed_over(plant: Plant) -> None:
     assert plant.batch(batch_id).succeeded == 1
 
 
-def test_the_tracker_never_raises(plant: Plant) -> None:
-    batch_id = counted(plant)
+def done(lanes: Records) -> Done:
+    """What lanes did by the records of all minutes."""
+    return total(lanes.records.values())
+
+
+def test_a_job_that_succeeded_is_measured(
+    plant: Plant, lanes: Records, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "imagebatch")
+    tracker.handler(stream_event(plant, counted(plant)), Context())  # type: ignore[arg-type]
+    measured = done(lanes)
+    assert (measured.pictures, measured.cost_usd, measured.latency_ms) == (1, PRICE, 2874)
+    metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "CloudWatchMetrics" in line]
+    assert [(line.get("outcome"), line.get("size"), line.get("Latency")) for line in metrics] == [
+        (None, None, None),
+        ("success", None, None),
+        (None, "medium", [2874]),
+    ]
+
+
+def test_the_tracker_never_raises_and_lanes_are_measured_when_batches_cannot_be_counted(
+    plant: Plant, lanes: Records
+) -> None:
+    event = stream_event(plant, counted(plant))
     plant.crashes.countdown = 1
-    tracker.handler(stream_event(plant, batch_id), Context())  # type: ignore[arg-type]
+    tracker.handler(event, Context())  # type: ignore[arg-type]
     assert plant.crashes.countdown == 0
+    assert done(lanes).pictures == 1
+
+
+def test_batches_are_counted_when_lanes_cannot_be_measured(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_configured() -> None:
+        raise LookupError("no table")
+
+    batch_id = counted(plant)
+    monkeypatch.setattr("functions.runtime.tracker.lane_tracker", not_configured)
+    tracker.handler(stream_event(plant, batch_id), Context())  # type: ignore[arg-type]
+    assert plant.batch(batch_id).succeeded == 1
 
 
 def test_a_tick_looks_after_silent_batches(plant: Plant) -> None:

@@ -90,6 +90,9 @@ class Provider:
     def price(self, spec: PictureSpec) -> Decimal:
         return PRICE
 
+    async def quote(self) -> Decimal:
+        return PRICE
+
 
 @dataclass
 class Desk:
@@ -201,7 +204,7 @@ def test_a_prediction_that_failed_is_left_to_a_worker_who_is_rung(desk: Desk) ->
     assert deliver(FAILED) == 200
 
     assert (desk.job().state, desk.job().stage) == (State.RUNNING, Stage.ACCEPTED)
-    assert desk.lane.bodies == [dump(Doorbell(JOB))]
+    assert desk.lane.bodies == [dump(Doorbell(JOB, "a"))]
     assert desk.images.objects == {}
 
 

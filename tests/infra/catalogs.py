@@ -6,13 +6,17 @@ import json
 
 
 def account(name: str, *, provider: str = "wavespeed", images_per_minute: int = 500, concurrency: int = 300) -> str:
-    """An account, as catalog.toml has it."""
+    """An account with a plan of its own, as catalog.toml has them."""
     return f"""
 [accounts.{name}]
 provider = "{provider}"
 base_url = "https://api.example"
-plan = "only"
-plans.only = {{ images_per_minute = {images_per_minute}, concurrency = {concurrency} }}
+plan = "{name}"
+
+[plans.{provider}.{name}]
+images = {images_per_minute}
+seconds = 60
+concurrency = {concurrency}
 """
 
 

@@ -98,6 +98,8 @@ def small_template(synthesize: Synthesize, package: Path) -> Template:
             chunk_rows=100,
             callbacks=False,
             api_url="https://images.example/{api}/v1",
+            alarm_seconds=60,
+            operator_email="ops@images.example",
             removal="destroy",
         )
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Properties = Mapping[str, Any]
@@ -60,6 +61,18 @@ class Template:
             for each in targets:
                 statements.setdefault(self.name(each), []).extend(policy["PolicyDocument"]["Statement"])
         return statements
+
+    def dashboard(self) -> dict[str, Any]:
+        """The body of the one dashboard, with references as text."""
+        (dashboard,) = self.all("AWS::CloudWatch::Dashboard").values()
+        return dict(json.loads(self.name(dashboard["DashboardBody"])))
+
+    def dashboard_metrics(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """Namespace, name and dimensions of every metric of the dashboard."""
+        for widget in self.dashboard()["widgets"]:
+            for metric in widget["properties"]["metrics"]:
+                namespace, name, *rest = [part for part in metric if isinstance(part, str)]
+                yield namespace, name, dict(zip(rest[::2], rest[1::2], strict=True))
 
     def allowed(self) -> dict[str, dict[str, set[str]]]:
         """What each role may do: role → resource → actions."""

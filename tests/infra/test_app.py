@@ -86,5 +86,5 @@ def test_synthesizing_twice_gives_the_same_template(synthesize: Synthesize, pack
 def test_nothing_is_deployed_but_the_stacks_own_functions(template: Template) -> None:
     """No custom resource brings a Lambda of its own."""
     assert {properties["Handler"] for properties in template.all("AWS::Lambda::Function").values()} == {
-        f"functions.{name}.handler" for name in ("splitter", "worker", "completion", "tracker", "reporter")
+        f"functions.{name}.handler" for name in ("splitter", "worker", "completion", "tracker", "reporter", "governor")
     }

@@ -20,6 +20,7 @@ def test_text_of_the_command_line_and_values_of_cdk_json_mean_the_same(package: 
         "reserve": False,
         "lease_seconds": 30,
         "callbacks": False,
+        "alarm_seconds": 60,
         "provider_urls": {"wavespeed": "http://127.0.0.1:9999/"},
     }
     text = {
@@ -27,11 +28,13 @@ def test_text_of_the_command_line_and_values_of_cdk_json_mean_the_same(package: 
         "reserve": "false",
         "lease_seconds": "30",
         "callbacks": "false",
+        "alarm_seconds": "60",
         "provider_urls": '{"wavespeed": "http://127.0.0.1:9999/"}',
     }
     config = read_config(typed.get)
     assert config == read_config(text.get)
     assert (config.reserve, config.lease_seconds, config.callbacks) == (False, 30, False)
+    assert config.alarm_seconds == 60
     assert config.provider_urls == {"wavespeed": "http://127.0.0.1:9999"}
 
 
@@ -47,6 +50,16 @@ def test_text_of_the_command_line_and_values_of_cdk_json_mean_the_same(package: 
 )
 def test_the_apis_address_ends_without_a_slash_and_may_hold_its_id(package: Path, text: str, url: str) -> None:
     assert read_config({"package": str(package), "api_url": text}.get).api_url == url
+
+
+@pytest.mark.parametrize("seconds", [10, 30, 60, 300, 3600])
+def test_an_alarm_has_a_period_that_cloudwatch_has(package: Path, seconds: int) -> None:
+    assert read_config({"package": str(package), "alarm_seconds": seconds}.get).alarm_seconds == seconds
+
+
+def test_the_operators_address_is_taken_as_it_is(package: Path) -> None:
+    config = read_config({"package": str(package), "operator_email": "ops+images@images.example"}.get)
+    assert config.operator_email == "ops+images@images.example"
 
 
 def test_the_package_is_the_one_built_for_the_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +89,15 @@ def test_a_missing_package_says_how_to_build_it(tmp_path: Path) -> None:
         ("chunk_rows", "³"),
         ("removal", "snapshot"),
         ("callbacks", "none"),
+        ("alarm_seconds", "0"),
+        ("alarm_seconds", "20"),
+        ("alarm_seconds", "90"),
+        ("alarm_seconds", "3660"),
+        ("alarm_seconds", "5m"),
+        ("operator_email", ""),
+        ("operator_email", "ops"),
+        ("operator_email", "ops@images"),
+        ("operator_email", "a@images.example, b@images.example"),
         ("api_url", ""),
         ("api_url", "images.example"),
         ("api_url", "ftp://images.example"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from functions.runtime.completion import CompletionSettings
+from functions.runtime.governor import GovernorSettings
 from functions.runtime.reporter import ReporterSettings
 from functions.runtime.splitter import SplitterSettings
 from functions.runtime.tracker import TrackerSettings
@@ -28,13 +29,18 @@ SETTINGS = {
     "Reporting/Tracker": TrackerSettings,
     "Reporting/Reporter": ReporterSettings,
     "Api/Completion": CompletionSettings,
+    "Guardrails/Governor": GovernorSettings,
     **{f"{lane}/Worker": WorkerSettings for lane in LANES},
 }
+
+MAPPING_ARN = "arn:AWS::Partition:lambda:AWS::Region:AWS::AccountId:event-source-mapping"
+GOVERNED_MAPPINGS = ("Intake/Splitter/Mapping", *(f"{lane}/Worker/Mapping" for lane in LANES))
 
 CONSUME = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 READ_SECRET = {"secretsmanager:GetSecretValue"}
 READ_WRITE_OBJECTS = {"s3:GetObject", "s3:PutObject"}
 RING = {"sqs:SendMessage", "sqs:GetQueueAttributes"}
+TURN_MAPPING = {"lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"}
 WRITE_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
 
@@ -52,6 +58,7 @@ def worker_may(lane: str) -> dict[str, set[str]]:
         "Storage/Jobs": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
         "Storage/Jobs/index/by-reference": {"dynamodb:Query"},
         "Storage/Lanes": {"dynamodb:UpdateItem"},
+        "Storage/Batches": {"dynamodb:BatchGetItem"},
     }
 
 
@@ -72,6 +79,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dynamodb:UpdateItem",
         },
         "Storage/Batches": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"},
+        "Storage/Lanes": {"dynamodb:BatchGetItem", "dynamodb:GetItem"},
     },
     **{f"{lane}/Worker": worker_may(lane) for lane in LANES},
     "Api/Completion": {
@@ -95,6 +103,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dynamodb:ListStreams",
         },
         "Storage/Batches": {"dynamodb:UpdateItem"},
+        "Storage/Lanes": {"dynamodb:UpdateItem"},
         "Reporting/Reports/Queue": {"sqs:SendMessage"},
         "Reporting/TrackerFailures": {"sqs:SendMessage"},
     },
@@ -107,6 +116,17 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
         "Storage/Jobs": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
         "Storage/Batches": {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"},
         "Storage/Batches/index/by-listing": {"dynamodb:Query"},
+    },
+    "Guardrails/Governor": {
+        "Guardrails/Governor/Logs": WRITE_LOG,
+        "Storage/Lanes": {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"},
+        **{f"{MAPPING_ARN}:{mapping}": TURN_MAPPING for mapping in GOVERNED_MAPPINGS},
+        # Reading alarms by name is checked against all of the account's.
+        "arn:AWS::Partition:cloudwatch:AWS::Region:AWS::AccountId:alarm:*": {"cloudwatch:DescribeAlarms"},
+        **{f"Account-{name}/Key": READ_SECRET for name in ACCOUNTS.values()},
+        "Guardrails/Operator": {"sns:Publish"},
+        "Guardrails/Key": {"kms:Decrypt", "kms:GenerateDataKey"},
+        "Guardrails/GovernorFailures": {"sqs:SendMessage"},
     },
 }
 """Role → resource → the actions it may use there, and no other."""
@@ -164,6 +184,8 @@ def test_every_address_points_at_the_resource_it_is_named_after(template: Templa
         "LANES_TABLE": "Storage/Lanes",
         "INTAKE_QUEUE_URL": "Intake/Intake/Queue",
         "REPORTS_QUEUE_URL": "Reporting/Reports/Queue",
+        "INTAKE_MAPPING": "Intake/Splitter/Mapping",
+        "OPERATOR_TOPIC": "Guardrails/Operator",
     }
     for function in SETTINGS:
         told = environment(template, function)
@@ -198,6 +220,18 @@ def test_the_completion_function_knows_the_secrets_of_who_calls_back(template: T
     assert told["CALLBACK_SECRET"] == "imagebatch/callback-signing"
 
 
+def test_the_governor_knows_what_it_turns_and_whom_it_asks_for_prices(template: Template) -> None:
+    """Not the keys of accounts that nothing is bought through any more."""
+    told = environment(template, "Guardrails/Governor")
+    mappings = json.loads(template.name(told["LANE_MAPPINGS"]))
+    assert mappings == {model: f"{lane}/Worker/Mapping" for lane, model in LANES.items()}
+    assert json.loads(told["PROVIDER_SECRETS"]) == {
+        name: f"imagebatch/provider/{name}" for name in ("wavespeed", "polled")
+    }
+    assert json.loads(told["PROVIDER_URLS"]) == {}
+    assert (told["STACK"], told["ALARM_SECONDS"]) == ("imagebatch", "300")
+
+
 def test_a_worker_without_an_api_to_be_called_back_at_is_told_so_by_an_empty_address(template: Template) -> None:
     told = environment(template, "Lane-quick/Worker")
     settings = read_settings(WorkerSettings, {name: str(value) for name, value in told.items()})
@@ -209,6 +243,9 @@ def test_options_reach_the_functions(small_template: Template) -> None:
     assert json.loads(worker["PROVIDER_URLS"]) == {"wavespeed": "http://127.0.0.1:9999"}
     assert worker["LEASE_SECONDS"] == "30"
     assert environment(small_template, "Intake/Splitter")["CHUNK_ROWS"] == "100"
+    governor = environment(small_template, "Guardrails/Governor")
+    assert (governor["STACK"], governor["ALARM_SECONDS"]) == ("trial", "60")
+    assert json.loads(governor["PROVIDER_URLS"]) == {"wavespeed": "http://127.0.0.1:9999"}
 
 
 @pytest.mark.parametrize(("name", "architecture"), [("template", "arm64"), ("small_template", "x86_64")])
@@ -231,6 +268,7 @@ def test_sizes_and_timeouts_are_what_the_work_needs(template: Template) -> None:
         "Reporting/Tracker": (30, 256),
         "Reporting/Reporter": (600, 1024),
         "Api/Completion": (29, 512),
+        "Guardrails/Governor": (60, 512),
         **{f"{lane}/Worker": (180, 1024) for lane in LANES},
     }
 
@@ -264,6 +302,10 @@ def test_the_command_line_finds_everything_in_the_outputs(template: Template) ->
         "IntakeDeadLetterQueueUrl": "Intake/Intake/DeadLetters",
         "IntakeMapping": "Intake/Splitter/Mapping",
         "ReportsQueueUrl": "Reporting/Reports/Queue",
+        "OperatorTopic": "Guardrails/Operator",
+        "Dashboard": "imagebatch-AWS::Region",
+        "DashboardUrl": "https://AWS::Region.console.aws.amazon.com/cloudwatch/home?region=AWS::Region"
+        "#dashboards/dashboard/imagebatch-AWS::Region",
     }
     secrets = {"ProviderSecrets", "WebhookSecrets", "CallbackSecret"}
     assert set(template.outputs) == {*plain, *secrets, "Lanes", "ApiUrl"}

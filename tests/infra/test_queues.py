@@ -46,7 +46,7 @@ def test_every_source_queue_has_a_dead_letter_queue_of_its_own(template: Templat
 def test_every_other_queue_takes_what_failed_and_feeds_nothing(template: Template) -> None:
     rest = {path for path, queue in template.all("AWS::SQS::Queue").items() if "RedrivePolicy" not in queue}
     failures = template.name(stream_mapping(template)["DestinationConfig"]["OnFailure"]["Destination"])
-    assert rest == {f"{pair}/DeadLetters" for pair in RECEIVES} | {failures}
+    assert rest == {f"{pair}/DeadLetters" for pair in RECEIVES} | {failures, "Guardrails/GovernorFailures"}
 
 
 def test_dead_letters_outlive_the_messages_they_were(template: Template) -> None:
@@ -112,7 +112,7 @@ def test_every_queue_refuses_requests_without_tls(template: Template) -> None:
         assert template.name(denied["Resource"]) == queue
 
 
-def test_only_the_inbox_and_the_tick_may_send_from_outside(template: Template) -> None:
+def test_only_the_inbox_the_tick_and_the_alarms_topic_may_send_from_outside(template: Template) -> None:
     allowed: dict[str, list[tuple[Any, Any]]] = {}
     for queue, statements in template.policies_on("AWS::SQS::QueuePolicy", "Queues").items():
         for statement in statements:
@@ -122,11 +122,14 @@ def test_only_the_inbox_and_the_tick_may_send_from_outside(template: Template) -
     assert {queue: [service for service, _ in senders] for queue, senders in allowed.items()} == {
         "Intake/Intake/Queue": ["s3.amazonaws.com"],
         "Reporting/Reports/Queue": ["events.amazonaws.com"],
+        "Guardrails/GovernorFailures": ["sns.amazonaws.com"],
     }
     ((_, inbox_condition),) = allowed["Intake/Intake/Queue"]
     assert inbox_condition == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     ((_, tick_condition),) = allowed["Reporting/Reports/Queue"]
     assert template.name(tick_condition["ArnEquals"]["aws:SourceArn"]) == "Reporting/Tick"
+    ((_, topic_condition),) = allowed["Guardrails/GovernorFailures"]
+    assert template.name(topic_condition["ArnEquals"]["aws:SourceArn"]) == "Guardrails/Alarms"
 
 
 def test_every_upload_becomes_a_message_once_the_queue_takes_it(template: Template) -> None:

@@ -11,7 +11,7 @@ from tests.infra.template import Template
 
 KEPT = {
     "AWS::S3::Bucket": {"Storage/Inbox", "Storage/Images", "Storage/Metadata"},
-    "AWS::DynamoDB::Table": {"Storage/Jobs", "Storage/Batches"},
+    "AWS::DynamoDB::Table": {"Storage/Jobs", "Storage/Batches", "Storage/Lanes"},
 }
 
 
@@ -96,9 +96,17 @@ def test_tables_are_paid_by_request_and_can_be_restored(template: Template) -> N
     for table in template.all("AWS::DynamoDB::Table").values():
         assert table["BillingMode"] == "PAY_PER_REQUEST"
         assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-        assert "TimeToLiveSpecification" not in table
         # Absent means the AWS-owned key: encrypted, and no KMS request to pay for.
         assert "SSESpecification" not in table
+
+
+def test_only_minutes_of_lanes_expire(template: Template) -> None:
+    expiring = {
+        path: table["TimeToLiveSpecification"]
+        for path, table in template.all("AWS::DynamoDB::Table").items()
+        if "TimeToLiveSpecification" in table
+    }
+    assert expiring == {"Storage/Lanes": {"AttributeName": "expires_at", "Enabled": True}}
 
 
 def test_changes_of_jobs_are_streamed_with_both_images(template: Template) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-QUICK = ("tests/unit/jobs", "tests/unit/batches")
+QUICK = ("tests/unit/jobs", "tests/unit/batches", "tests/unit/lanes")
 THOROUGH = ("tests/simulation",)
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 

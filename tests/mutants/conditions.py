@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 from functions.core.writes import AllOf, AnyOf, Condition
 
-_OF_A_MODEL = re.compile(r"^rung_at_.+")
+_OF_LANES = (
+    *("arrival_us", "change", "cut_us", "found", "limit", "paused", "price_usd", "probe_s", "refused", "ring_chain"),
+    *("rung_at", "sent", "step", "throttled", "tuned_us", "window", "rate(?!_per_minute|_throttle)"),
+)
+_NUMBERED = re.compile(rf"^({'|'.join(_OF_LANES)}|until)_.+")
+"""Attributes of which there is one for each lane, or each second."""
 
 EVERYTHING = "its whole condition"
 
@@ -37,7 +42,7 @@ def attributes(condition: Condition) -> list[str]:
     """The attributes that a condition looks at, each once."""
     if isinstance(condition, (AllOf, AnyOf)):
         return list(dict.fromkeys(name for part in condition.parts for name in attributes(part)))
-    return [_OF_A_MODEL.sub("rung_at", condition.attribute)]
+    return [_NUMBERED.sub(r"\1", condition.attribute)]
 
 
 def without(condition: Condition, part: str) -> Condition:

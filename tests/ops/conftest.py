@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -37,14 +37,17 @@ Run = Callable[..., Result]
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     """The stack's buckets and tables on a mocked AWS, as the stack's outputs would name them."""
-    with mock_aws():
+    with mock_aws(config={"lambda": {"use_docker": False}}):
         session = boto3.Session(region_name="us-east-1")
         s3 = session.client("s3")
         for bucket in ("inbox", "images", "metadata"):
             s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket="inbox", VersioningConfiguration={"Status": "Enabled"})
         _create_tables(session.client("dynamodb"))
-        queue, dead = (session.client("sqs").create_queue(QueueName=name)["QueueUrl"] for name in ("jobs", "dead"))
+        sqs = session.client("sqs")
+        names = ("jobs", "dead", "intake", "intake-dead", "reports")
+        queue, dead, intake, intake_dead, reports = (sqs.create_queue(QueueName=name)["QueueUrl"] for name in names)
+        lane_mapping, intake_mapping = _mappings(session, workers=(8, 10))
         secrets = session.client("secretsmanager")
         for secret in ("provider/wavespeed", "webhook/wavespeed"):
             secrets.create_secret(Name=f"imagebatch/{secret}", SecretString="unset")
@@ -57,14 +60,46 @@ def stack() -> Iterator[Stack]:
             metadata_bucket="metadata",
             jobs_table="jobs",
             batches_table="batches",
+            lanes_table="lanes",
             lane_queues={"flux-schnell": queue},
             dead_letter_queues={"flux-schnell": dead},
+            lane_mappings={"flux-schnell": lane_mapping},
+            intake_queue=intake,
+            intake_dead_letter_queue=intake_dead,
+            intake_mapping=intake_mapping,
+            reports_queue=reports,
             provider_secrets={"wavespeed": "imagebatch/provider/wavespeed"},
             webhook_secrets={"wavespeed": "imagebatch/webhook/wavespeed"},
         )
 
 
+def _mappings(session: boto3.Session, *, workers: Sequence[int]) -> Iterator[str]:
+    """Event source mappings of so many workers each; their ids.
+
+    Of a queue of their own: moto's mappings take what is sent to theirs at once.
+    """
+    session.client("sqs").create_queue(QueueName="mapped")
+    trust = '{"Version": "2012-10-17", "Statement": []}'
+    role = session.client("iam").create_role(RoleName="function", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    functions = session.client("lambda")
+    functions.create_function(
+        FunctionName="function", Runtime="python3.13", Role=role, Handler="a.b", Code={"ZipFile": b"code"}
+    )
+    for most in workers:
+        yield functions.create_event_source_mapping(
+            FunctionName="function",
+            EventSourceArn="arn:aws:sqs:us-east-1:123456789012:mapped",
+            ScalingConfig={"MaximumConcurrency": most},
+        )["UUID"]
+
+
 def _create_tables(dynamodb: Any) -> None:
+    dynamodb.create_table(
+        TableName="lanes",
+        KeySchema=[{"AttributeName": "name", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "name", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
     dynamodb.create_table(
         TableName="jobs",
         KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],

@@ -64,7 +64,7 @@ def test_the_record_has_the_documented_keys(stack: Stack, put_batch: PutBatch) -
     assert list(record) == [
         *("batch_id", "state", "rows", "invalid_rows", "requested", "jobs", "pending", "running", "held"),
         *("succeeded", "failed", "repaid", "duplicates_prevented", "cost_usd", "recipe", "source"),
-        *("created_at", "deadline_at", "finished_at", "late", "results", "reason", "problems"),
+        *("created_at", "deadline_at", "finished_at", "late", "paused", "results", "reason", "problems"),
     ]
     assert record["source"] == {"bucket": "inbox", "key": "products.csv", "version": "v1"}
 

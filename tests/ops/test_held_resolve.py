@@ -19,6 +19,7 @@ from functions.core.errors import ErrorClass
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, Stage, State
 from functions.core.writes import Write
+from ops.cli import asking
 from ops.cli import held as command
 from ops.stack import Stack
 from tests.ops.held_jobs import job, rung, states
@@ -36,7 +37,7 @@ def somebody(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], bool]], 
     """Somebody at a terminal, who answers so."""
 
     def there_is(answer: Callable[[], bool]) -> None:
-        monkeypatch.setattr(command, "is_interactive", lambda: True)
+        monkeypatch.setattr(asking, "is_interactive", lambda: True)
         monkeypatch.setattr(typer, "confirm", lambda *_, **__: answer())
 
     return there_is

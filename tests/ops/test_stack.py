@@ -17,9 +17,20 @@ OUTPUTS = {
     "MetadataBucket": "meta",
     "JobsTable": "jobs",
     "BatchesTable": "batches",
+    "LanesTable": "lanes",
     "Lanes": json.dumps(
-        {"flux-schnell": {"queue_url": "https://sqs.example/jobs", "dead_letter_queue_url": "https://sqs.example/dead"}}
+        {
+            "flux-schnell": {
+                "queue_url": "https://sqs.example/jobs",
+                "dead_letter_queue_url": "https://sqs.example/dead",
+                "mapping": "5d6e",
+            }
+        }
     ),
+    "IntakeQueueUrl": "https://sqs.example/intake",
+    "IntakeDeadLetterQueueUrl": "https://sqs.example/intake-dead",
+    "IntakeMapping": "1a2b",
+    "ReportsQueueUrl": "https://sqs.example/reports",
     "ProviderSecrets": '{"wavespeed": "imagebatch/provider/wavespeed"}',
     "WebhookSecrets": '{"wavespeed": "imagebatch/webhook/wavespeed"}',
 }
@@ -52,6 +63,8 @@ def test_a_stack_is_known_by_its_outputs() -> None:
     assert (stack.account, stack.inbox_bucket, stack.batches_table) == ("123456789012", "in", "batches")
     assert stack.lane_queues == {"flux-schnell": "https://sqs.example/jobs"}
     assert stack.dead_letter_queues == {"flux-schnell": "https://sqs.example/dead"}
+    assert stack.lane_mappings == {"flux-schnell": "5d6e"}
+    assert (stack.lanes_table, stack.intake_mapping) == ("lanes", "1a2b")
     assert stack.provider_secrets == {"wavespeed": "imagebatch/provider/wavespeed"}
     assert stack.webhook_secrets == {"wavespeed": "imagebatch/webhook/wavespeed"}
 

@@ -18,14 +18,14 @@ from typing import Any
 from functions.core.catalog import Mode, Model, OnAmbiguous
 from functions.core.input.identity import canonical_json, job_id
 from functions.core.jobs import lifecycle
-from functions.core.jobs.pacing import Bucket
 from functions.core.jobs.records import Job, State
 from functions.core.jobs.services import Services
 from functions.core.jobs.vault import Vault
 from functions.core.jobs.work import Delivery, LaneWorker
+from functions.core.lanes.pacing import Bucket
 from functions.core.messages import Doorbell, parse_doorbell
 from functions.core.writes import Write
-from tests.fakes.lane import LEASE_SECONDS, MODEL, SPEC, Records
+from tests.fakes.lane import LEASE_SECONDS, MODEL, SPEC, Records, StoppedBatches
 from tests.fakes.stores import MemoryObjects, MemoryQueue
 from tests.fakes.virtual_time import START_MS, VirtualClock
 from tests.simulation.callbacks import ATTACKER, SIGNING_SECRET, Post
@@ -154,8 +154,12 @@ class World:
         forever = [*workers, *people, asyncio.create_task(self._heal())]
         while self._is_busy(visits) and self.clock.monotonic() < GIVE_UP_SECONDS:  # noqa: ASYNC110  # it takes no time
             await asyncio.sleep(60)
-        for task in forever:
-            task.cancel()
+        while not all(
+            task.done() for task in forever
+        ):  # a process that is killed just then hides the end from its poller
+            for task in forever:
+                task.cancel()
+            await asyncio.sleep(1)
         await asyncio.gather(*forever, *visits, *self.post.underway, return_exceptions=True)
 
     def _upload(self) -> None:
@@ -228,8 +232,8 @@ class World:
             api_url="https://api.example",
             callback_secret=SIGNING_SECRET,
         )
-        bucket = Bucket(Guarded(process, self.lanes), MODEL.account)
-        return LaneWorker(services, bucket, Guarded(process, self), process.owner, LEASE_SECONDS)
+        bucket = Bucket(Guarded(process, self.lanes), MODEL)
+        return LaneWorker(services, bucket, StoppedBatches(), Guarded(process, self), process.owner, LEASE_SECONDS)
 
     async def _heal(self) -> None:
         while True:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from decimal import Decimal
 
 import pytest
 
 from functions.core.catalog import (
+    CATALOG_FILE,
     INLINE_SECONDS,
     LONGEST_PATIENCE_SECONDS,
     PATIENCE_SECONDS,
@@ -25,7 +27,11 @@ ACCOUNT = """
 provider = "wavespeed"
 base_url = "https://api.example/"
 plan = "small"
-plans.small = { images_per_minute = 60, concurrency = 4 }
+"""
+PLANS = """
+[plans.wavespeed]
+small = { images = 60, seconds = 60, concurrency = 4 }
+quick = { images = 5, seconds = 1 }
 """
 MODEL = """
 [models.m]
@@ -51,7 +57,7 @@ def model(*lines: str) -> Model:
 def text(*lines: str) -> str:
     keys = {line.partition(" = ")[0] for line in lines}
     kept = [line for line in MODEL.splitlines() if line.partition(" = ")[0] not in keys]
-    return ACCOUNT + "\n".join([*kept, *lines])
+    return PLANS + ACCOUNT + "\n".join([*kept, *lines])
 
 
 def test_what_is_deployed_can_be_read() -> None:
@@ -123,12 +129,52 @@ def test_what_is_wrong_is_named(line: str) -> None:
 def test_what_is_missing_is_named(key: str) -> None:
     without = "\n".join(line for line in MODEL.splitlines() if not line.startswith(f"{key} = "))
     with pytest.raises(CatalogError, match=rf"models\.m has no '{key}'"):
-        parse_catalog(ACCOUNT + without)
+        parse_catalog(PLANS + ACCOUNT + without)
 
 
-def test_an_account_without_a_rate_is_none() -> None:
-    with pytest.raises(CatalogError, match=r"accounts\.one\.plans\.small\.images_per_minute is below 1"):
-        parse_catalog(text().replace("images_per_minute = 60", "images_per_minute = 0"))
+@pytest.mark.parametrize("limit", ["images = 60", "seconds = 60", "concurrency = 4"])
+def test_a_plan_that_lets_nothing_through_is_none(limit: str) -> None:
+    name = limit.partition(" = ")[0]
+    with pytest.raises(CatalogError, match=rf"plans\.wavespeed\.small\.{name} is no whole number above 0"):
+        parse_catalog(text().replace(limit, f"{name} = 0", 1))
+
+
+def test_a_plan_of_images_a_second_is_one_of_images_a_minute_in_a_window_of_its_own() -> None:
+    account = parse_catalog(text().replace('plan = "small"', 'plan = "quick"')).models["m"].account
+    assert (account.images_per_minute, account.window_seconds, account.concurrency) == (300, 1, None)
+
+
+def test_a_plan_that_nobody_has_is_named() -> None:
+    with pytest.raises(CatalogError, match=r"plans\.wavespeed has no 'platinum'"):
+        parse_catalog(text().replace('plan = "small"', 'plan = "platinum"'))
+
+
+def test_an_account_without_a_plan_has_no_limits_that_anybody_knows() -> None:
+    account = parse_catalog(text().replace('plan = "small"', "")).models["m"].account
+    assert (account.images_per_minute, account.window_seconds, account.concurrency) == (None, 60, None)
+
+
+def test_every_plan_that_providers_sell_is_there() -> None:
+    plans = tomllib.loads(CATALOG_FILE.read_text())["plans"]
+    assert {name: plan["images"] / plan["seconds"] for name, plan in plans["thena"].items()} == {
+        "free": 1,
+        "basic": 5,
+        "pro": 10,
+        "ultra": 15,
+    }
+    assert {name: (plan["images"], plan["concurrency"]) for name, plan in plans["wavespeed"].items()} == {
+        "bronze": (2, 2),
+        "silver": (500, 300),
+        "gold": (3000, 3000),
+        "ultra": (5000, 10000),
+    }
+
+
+@pytest.mark.parametrize("limit", ["images_per_minute", "start_per_minute"])
+def test_a_model_may_have_limits_of_its_own(limit: str) -> None:
+    assert getattr(model(f"{limit} = 30"), limit) == 30
+    with pytest.raises(CatalogError, match=rf"models\.m\.{limit} is no whole number above 0"):
+        model(f"{limit} = 0.5")
 
 
 def test_a_models_own_rule_comes_before_the_default() -> None:

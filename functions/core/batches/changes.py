@@ -5,15 +5,15 @@ Each value is a conditional `Write`, as for jobs.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from decimal import Decimal
 
 from functions.core.batches.counting import Counts
-from functions.core.batches.records import BATCH_ITEM, CLOSED, OPEN, Batch, BatchState, Source
+from functions.core.batches.records import BATCH_ITEM, CLOSED, OPEN, Batch, BatchState, Source, ring_chain
 from functions.core.input.errors import REASON_LIMIT
 from functions.core.input.text import clip
 from functions.core.jobs.records import timestamp
+from functions.core.lanes.records import placeholder
 from functions.core.writes import AllOf, AnyOf, AtMost, Condition, Missing, Value, Write, equals
 
 _IS_OPEN = equals("listing", OPEN)
@@ -101,6 +101,39 @@ def count(counts: Counts, now_ms: int) -> Write:
     return Write(name="count", when=_IS_OPEN, sets={"updated_at": timestamp(now_ms)}, adds=dict(counts))
 
 
+def pause(why: str) -> Write:
+    """Nothing more of the batch is bought until it is resumed. While it is not paused: the first reason stays."""
+    return Write(
+        name="pause_batch",
+        when=AllOf((_IS_OPEN, Missing("paused"), Missing("cancelled"))),
+        sets={"paused": clip(why, REASON_LIMIT)},
+    )
+
+
+def resume(batch: Batch, models: Iterable[str], now_ms: int) -> Write:
+    """A paused batch goes on, and its jobs of these models are rung by a new chain of messages. While it is paused as
+    it was seen.
+
+    Its silence begins anew: the jobs' turn is still to come.
+    """
+    return Write(
+        name="resume_batch",
+        when=AllOf((_IS_OPEN, equals("paused", batch.paused), Missing("cancelled"))),
+        sets={"confirmed": True, "updated_at": timestamp(now_ms), **_new_chains(models, now_ms)},
+        removes=("paused",),
+    )
+
+
+def cancel(now_ms: int) -> Write:
+    """Nothing more of the batch is read, rung or bought: it ends with what was called. Once."""
+    return Write(
+        name="cancel_batch",
+        when=AllOf((_IS_OPEN, Missing("cancelled"))),
+        sets={"cancelled": True, "updated_at": timestamp(now_ms)},
+        removes=("paused",),
+    )
+
+
 def nudge(batch: Batch, now_ms: int) -> Write:
     """Somebody is about to be sent to look after the batch. Once: if nobody was since it was seen."""
     seen: Condition = equals("checked_at", batch.checked_at) if batch.checked_at else Missing("checked_at")
@@ -152,16 +185,17 @@ def publish(batch: Batch, results_key: str, *, late: bool) -> Write:
 def close(batch: Batch, counts: Counts, *, results_key: str, reason: str, now_ms: int) -> Write:
     """Nothing is left to do: the counters become the exact ones. By the recount that has the batch.
 
-    With a reason the batch ends as rejected: a part of its rows could not be read in its time.
+    With a reason the batch ends as rejected, since a part of its rows could not be read in its time; or as cancelled.
+    Not if it was cancelled meanwhile.
     """
     same_parts = equals("parts_done", batch.parts_done) if batch.parts_done else Missing("parts_done")
     return Write(
         name="close",
-        when=AllOf((_counting(batch.recount_until), same_parts)),
+        when=AllOf((_counting(batch.recount_until), same_parts, *(() if batch.cancelled else (Missing("cancelled"),)))),
         sets={
             **_numbers(counts),
             "listing": CLOSED,
-            "state": BatchState.REJECTED if reason else BatchState.COMPLETED,
+            "state": _end_of(batch, reason),
             "results_key": results_key,
             "reason": clip(reason, REASON_LIMIT),
             "updated_at": timestamp(now_ms),
@@ -176,11 +210,39 @@ def rung(models: Iterable[str], now_ms: int) -> Write:
     return Write(name="rung", when=_IS_OPEN, sets={"rung": True, **{_rung_at(model): now_ms for model in models}})
 
 
+def ring_on(model: str, chain: int, now_ms: int) -> Write:
+    """The batch's jobs of a model are still rung. By the chain of messages that does so, while it is not paused."""
+    name = ring_chain(model)
+    this_one = equals(name, chain) if chain else Missing(name)
+    return Write(
+        name="ring_on",
+        when=AllOf((_IS_OPEN, Missing("paused"), this_one)),
+        sets={"rung": True, _rung_at(model): now_ms},
+    )
+
+
 def ring_again(model: str, now_ms: int, silent_since_ms: int) -> Write:
-    """Somebody is about to ring the jobs of a model, if there was no sign of anybody doing so for long enough."""
+    """A new chain of messages is about to ring the jobs of a model, if there was no sign of one for long enough.
+
+    While the batch is not paused. The old chain, if a message of it is still on its way, ends by this.
+    """
     at = _rung_at(model)
     silent = AnyOf((Missing(at), AtMost(at, silent_since_ms)))
-    return Write(name="ring_again", when=AllOf((_IS_OPEN, silent)), sets={at: now_ms})
+    return Write(
+        name="ring_again",
+        when=AllOf((_IS_OPEN, Missing("paused"), silent)),
+        sets=_new_chains([model], now_ms),
+    )
+
+
+def ring_anew(model: str, now_ms: int) -> Write:
+    """A new chain is about to ring the jobs of a model, whose lane was paused; the old one ends by this. While the
+    batch is not paused itself."""
+    return Write(
+        name="ring_anew",
+        when=AllOf((_IS_OPEN, Missing("paused"), Missing("cancelled"))),
+        sets=_new_chains([model], now_ms),
+    )
 
 
 def wait_for_lane(model: str) -> Write:
@@ -205,7 +267,18 @@ def _rung_at(model: str) -> str:
 
     Of the characters that the placeholders of an update expression may have, and another one for each model.
     """
-    return "rung_at_" + re.sub(r"[^0-9A-Za-z]", lambda sign: f"_{ord(sign[0]):x}_", model)
+    return "rung_at_" + placeholder(model)
+
+
+def _new_chains(models: Iterable[str], now_ms: int) -> dict[str, Value]:
+    """What says that these models are rung by new chains, which are named after this moment."""
+    return {"rung": True, **{name: now_ms for model in models for name in (_rung_at(model), ring_chain(model))}}
+
+
+def _end_of(batch: Batch, reason: str) -> BatchState:
+    if batch.cancelled:
+        return BatchState.CANCELLED
+    return BatchState.REJECTED if reason else BatchState.COMPLETED
 
 
 def _counting(until_ms: int) -> Condition:

@@ -10,6 +10,7 @@ from functions.core.batches import changes as batch_changes
 from functions.core.batches import manifest
 from functions.core.batches.asking import ask
 from functions.core.batches.counting import COUNTED_SECONDS, Counts, add_to
+from functions.core.batches.dropping import Others, drop, droppable
 from functions.core.batches.manifest import ManifestPart, Row
 from functions.core.batches.messages import Chunk, Close
 from functions.core.batches.records import Batch, BatchStore, Part, RowProblem
@@ -21,6 +22,7 @@ from functions.core.input.errors import Problem
 from functions.core.input.identity import PictureSpec, job_id
 from functions.core.input.planning import PlannedRow
 from functions.core.input.segments import Place
+from functions.core.jobs.records import State
 from functions.core.messages import dump
 from functions.core.ports import Clock, EventLog, JobStore, ObjectStore, Queue
 from functions.core.writes import StaleWriteError
@@ -62,7 +64,7 @@ class Chunker:
             RestlessJobError: when jobs could not be joined for now.
         """
         batch = self.batches.get(chunk.batch_id)
-        if batch is None or not batch.is_open:
+        if batch is None or not batch.is_open or batch.cancelled:
             return
         part = self.batches.get_part(batch.batch_id, chunk.offset)
         waits = True
@@ -102,14 +104,32 @@ class Chunker:
         counted = batch_changes.count(_counts(part, gathered), self.clock.now_ms())
         try:
             added = self.batches.add_part(batch.batch_id, part, counted)
-        except StaleWriteError:
-            return False  # the batch was closed meanwhile: it waits for nothing any more
+        except StaleWriteError:  # the batch was closed meanwhile: it waits for nothing any more
+            self._drop(batch.batch_id, gathered.waiting)
+            return False
         if added and part.end < chunk.end:
             self.intake.send([dump(_after(part, chunk))])
-        self.log("part_made", batch_id=batch.batch_id, part=part.offset, rows=part.rows, requested=part.requested)
+        self.log(
+            "part_made",
+            batch_id=batch.batch_id,
+            part=part.offset,
+            rows=part.rows,
+            requested=part.requested,
+            duplicates=part.requested - len(gathered.paid),
+        )
         if part.first_row == 1:
             self.ringer.start(batch, part, content, frozenset(gathered.waiting))
         return bool(gathered.waiting)
+
+    def _drop(self, batch_id: str, job_ids: Iterable[str]) -> None:
+        """Let the jobs of a part go that no recount will know of. If the batch was cancelled; else they may be rung."""
+        batch = self.batches.get(batch_id)
+        if batch is None or not batch.cancelled:
+            return
+        others, now_ms = Others(self.batches, batch_id), self.clock.now_ms()
+        jobs = self.jobs.get_many(sorted(job_ids), consistent=True)
+        uncalled = {job_id: job for job_id, job in jobs.items() if job.state is State.PENDING and droppable(job)}
+        drop(uncalled, others, self.jobs, now_ms, self.log)
 
     def _close_if_finished(self, batch_id: str, delay_seconds: int) -> None:
         """If the jobs have all ended already, no change of any will tell that the batch is finished."""

@@ -47,13 +47,17 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Send the messages of a manifest part's pending jobs of one model, from its `start`-th job on."""
+    """Send the messages of a manifest part's pending jobs of one model, from its `start`-th job on.
+
+    `chain`: of which chain of messages it is; that of its batch goes on, others end.
+    """
 
     kind: ClassVar[str] = "ring"
     batch_id: str
     part: int
     model: str
     start: int
+    chain: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,21 @@
 """The batch record and its parts: what the batches table holds, typed.
 
 A batch is one uploaded file. It is listed `open` until it has an end: `completed` (every job has ended, and the
-numbers are an exact recount) or `rejected` (the file could not be used). While it is open its counters are progress:
+numbers are an exact recount), `cancelled` (so have those that had been called) or `rejected` (the file could not be
+used). While it is open its counters are progress:
 they come from the jobs table's stream and may be off when a record is lost; the recount at the close puts them right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
+from functions.core.lanes.records import placeholder
 from functions.core.writes import Write
 
 OPEN, CLOSED = "open", "closed"
@@ -30,6 +32,7 @@ class BatchState(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     REJECTED = "rejected"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,10 @@ class Batch:
     one was asked for meanwhile; rung: whether somebody began to ring its jobs.
     late: its results were published at the deadline, before it was finished. reason: why it was rejected, or what
     stands in its way while it is open. cut_short: the rows that are in no part yet cannot be read any more.
+
+    paused: why nothing of it is rung, empty if it is not. confirmed: somebody has resumed it, whatever its reason to
+    wait was. cancelled: what was not called yet is dropped. ring_chains: by lane (`ring_chain`) which chain of ring
+    messages goes through it, 0 being the first.
     """
 
     batch_id: str
@@ -92,6 +99,10 @@ class Batch:
     recount_until: int = 0
     recount_again: bool = False
     rung: bool = False
+    paused: str = ""
+    confirmed: bool = False
+    cancelled: bool = False
+    ring_chains: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_open(self) -> bool:
@@ -106,12 +117,16 @@ class Batch:
     @property
     def all_there(self) -> bool:
         """Whether no more rows will come."""
-        return self.whole or self.cut_short
+        return self.whole or self.cut_short or self.cancelled
 
     @property
     def looks_finished(self) -> bool:
         """Whether, by its counters, nothing will happen to any of its jobs by itself. The counters lag behind."""
         return self.is_open and self.all_there and self.pending + self.running <= 0
+
+    def ring_chain(self, model: str) -> int:
+        """The chain of ring messages that goes through the batch for a model; others have ended."""
+        return self.ring_chains.get(ring_chain(model), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +213,15 @@ _TEXTS = (
     "finished_at",
     "reason",
     "results_key",
+    "paused",
 )
-_SIGNS = ("scanned", "cut_short", "late", "recount_again", "rung")
+_SIGNS = ("scanned", "cut_short", "late", "recount_again", "rung", "confirmed", "cancelled")
+_RING_CHAIN = "ring_chain_"
+
+
+def ring_chain(model: str) -> str:
+    """The attribute that says which chain of ring messages goes through a batch for a model."""
+    return _RING_CHAIN + placeholder(model)
 
 
 def batch_from_record(record: Mapping[str, Any]) -> Batch:
@@ -214,6 +236,7 @@ def batch_from_record(record: Mapping[str, Any]) -> Batch:
         source=Source(**record["source"]),
         **signs,
         cost_usd=Decimal(record.get("cost_usd", 0)),
+        ring_chains={name: int(chain) for name, chain in record.items() if name.startswith(_RING_CHAIN)},
         **{name: record[name] for name in _TEXTS if name in record},
         **integers,
     )

@@ -12,10 +12,12 @@ from decimal import Decimal
 
 from functions.core.batches import manifest
 from functions.core.batches.counting import add_to, worth
+from functions.core.batches.dropping import Others, drop, droppable
 from functions.core.batches.manifest import Row
 from functions.core.batches.records import Batch, BatchStore, epoch_ms
 from functions.core.batches.results import ResultsTable
 from functions.core.catalog import Catalog, Mode
+from functions.core.errors import ErrorClass
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import Job, Stage, State
 from functions.core.ports import EventLog, JobStore, ObjectStore, Upload
@@ -53,6 +55,7 @@ class Recount:
     """One recount of one batch.
 
     expire: jobs that nobody started are failed as expired. partly: results are wanted even if jobs are unfinished.
+    Of a cancelled batch, jobs that were not called are let go.
     """
 
     batches: BatchStore
@@ -66,7 +69,10 @@ class Recount:
     partly: bool
     truth: Truth = field(default_factory=Truth)
     _first_rows: dict[bytes, int] = field(default_factory=dict)
-    _open: dict[str, bool] = field(default_factory=dict)
+    _others: Others = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._others = Others(self.batches, self.batch.batch_id)
 
     def run(self, results: Upload) -> Truth:
         """Count, and write the results for as long as they will be wanted. The caller finishes or discards them."""
@@ -97,20 +103,42 @@ class Recount:
         for job_id in ids:
             if job_id not in jobs:
                 raise MissingJobError(f"batch {self.batch.batch_id} asked for job {job_id}, which is gone")
+        if self.batch.cancelled:
+            jobs |= self._drop(jobs)
+        else:
+            jobs |= self._take_back(jobs)
         if self.expire:
-            expired = {
-                job.job_id: lifecycle.expire(job, self.now_ms)
-                for job in jobs.values()
-                if (job.state is State.PENDING or (job.state is State.RUNNING and self._silent(job)))
-                and not self._wanted_elsewhere(job)
-            }
-            if expired:
-                refused = self.jobs.write_many(expired)
-                jobs |= self.jobs.get_many(list(expired), consistent=True)
-                for job_id in expired.keys() - refused.keys():
-                    job = jobs[job_id]
-                    self.log("job_ended", job_id=job_id, outcome=job.state, error_class="expired", model=job.model)
+            jobs |= self._expire(jobs)
         return jobs
+
+    def _drop(self, jobs: Mapping[str, Job]) -> dict[str, Job]:
+        uncalled = {job_id: job for job_id, job in jobs.items() if droppable(job) and self._abandoned(job)}
+        return drop(uncalled, self._others, self.jobs, self.now_ms, self.log)
+
+    def _take_back(self, jobs: Mapping[str, Job]) -> dict[str, Job]:
+        """Jobs that a cancelled batch let fail, since it did not see that this one had just joined them."""
+        lost = [job for job in jobs.values() if job.state is State.FAILED and job.error_class is ErrorClass.CANCELLED]
+        if not lost or self.expire:
+            return {}
+        batch_id = self.batch.batch_id
+        self.jobs.write_many({job.job_id: lifecycle.revive(job, batch_id, self.now_ms) for job in lost})
+        self.log("jobs_taken_back", batch_id=batch_id, jobs=len(lost))
+        return self.jobs.get_many([job.job_id for job in lost], consistent=True)
+
+    def _expire(self, jobs: Mapping[str, Job]) -> dict[str, Job]:
+        expired = {
+            job.job_id: lifecycle.expire(job, self.now_ms)
+            for job in jobs.values()
+            if self._abandoned(job) and not self._others.waiting_for(job)
+        }
+        if not expired:
+            return {}
+        refused = self.jobs.write_many(expired)
+        after = self.jobs.get_many(list(expired), consistent=True)
+        for job_id in expired.keys() - refused.keys():
+            job = after[job_id]
+            self.log("job_ended", job_id=job_id, outcome=job.state, error_class="expired", model=job.model)
+        return after
 
     def _count(self, row: Row, jobs: Mapping[str, Job], part: int) -> dict[str, int]:
         """Count a row; for those of its jobs that were counted before, the row where they were."""
@@ -133,6 +161,10 @@ class Recount:
                 self.truth.silent.setdefault(job.model, part)
         return earlier
 
+    def _abandoned(self, job: Job) -> bool:
+        """Whether nobody is at the job."""
+        return job.state is State.PENDING or (job.state is State.RUNNING and self._silent(job))
+
     def _silent(self, job: Job) -> bool:
         if job.state is State.PENDING:
             return epoch_ms(job.updated_at) <= self.now_ms - SILENCE_SECONDS * 1000
@@ -145,13 +177,3 @@ class Recount:
         if model is None or model.mode is not Mode.CALLBACK or job.stage is not Stage.ACCEPTED:
             return 0
         return model.patience_seconds
-
-    def _wanted_elsewhere(self, job: Job) -> bool:
-        """Whether another open batch waits for the job, one whose seven days may not be over."""
-        for batch_id in job.batches - {self.batch.batch_id}:
-            if batch_id not in self._open:
-                other = self.batches.get(batch_id)
-                self._open[batch_id] = other is not None and other.is_open
-            if self._open[batch_id]:
-                return True
-        return False

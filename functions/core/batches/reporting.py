@@ -109,7 +109,7 @@ class Reporter:
         except BaseException:
             results.discard()
             raise
-        if not truth.unfinished and ((batch.all_there and not truth.held) or over):
+        if not truth.unfinished and ((batch.all_there and not truth.held) or over or batch.cancelled):
             self._end(batch, truth, key if published else "")
             return
         with suppress(StaleWriteError):
@@ -120,7 +120,7 @@ class Reporter:
         self._ring_again(batch, truth)
 
     def _end(self, batch: Batch, truth: Truth, key: str) -> None:
-        reason = "" if batch.whole else _why_not_whole(batch, int(truth.counts.get("rows", 0)))
+        reason = _why_not_whole(batch, int(truth.counts.get("rows", 0)))
         write = batch_changes.close(
             batch, exactly(truth.counts), results_key=key, reason=reason, now_ms=self.clock.now_ms()
         )
@@ -132,12 +132,16 @@ class Reporter:
         now_ms = self.clock.now_ms()
         since_ms = now_ms - SILENCE_SECONDS * 1000
         for model, part in truth.silent.items():
-            with suppress(StaleWriteError):  # somebody rings: the jobs' turn is still to come
+            with suppress(StaleWriteError):  # somebody rings, or will when the batch is resumed
                 self.batches.write(batch.batch_id, batch_changes.ring_again(model, now_ms, since_ms))
-                self.intake.send([dump(Ring(batch.batch_id, part, model, 0))])
+                self.intake.send([dump(Ring(batch.batch_id, part, model, 0, now_ms))])
                 self.log("rung_again", batch_id=batch.batch_id, model=model)
 
 
 def _why_not_whole(batch: Batch, rows: int) -> str:
+    if batch.whole:
+        return ""
+    if batch.cancelled:
+        return f"The batch was cancelled when {rows or 'none'} of its file's rows had been read."
     why = batch.reason if batch.cut_short else "The rest was not read within seven days."
     return f"{rows or 'None'} of the file's rows became pictures or bad rows; upload the others again. {why}"

@@ -28,6 +28,16 @@ SCAN_SECONDS = 45.0
 SAFETY_SECONDS = 20.0
 """A scan hands over earlier when so little is left of its invocation."""
 
+CHUNKS_AHEAD = 40
+"""So many chunks of a file are on their way at most, four for each splitter that may work at a time: fewer would have
+the splitters wait for the scan, more have others wait for the file."""
+
+ROOM_AHEAD = 20
+"""A scan that was so far ahead goes on when no more chunks than this are left."""
+
+AHEAD_WAIT_SECONDS = 2
+"""Between two looks whether they are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanner:
@@ -49,16 +59,22 @@ class Scanner:
         if uploaded.key.endswith("/") and uploaded.size == 0:
             return
         batch = self._open(uploaded)
-        if batch.is_open and not batch.scanned:
+        if not batch.scanned:
             self.scan(Scan(batch.batch_id, uploaded.key, uploaded.version, 0, 1, 1), remaining)
 
     def scan(self, scan: Scan, remaining: Callable[[], float]) -> None:
         """Send the chunks from a place on; from offset 0 it begins at the first row.
 
         Chunks whose parts are there are not sent again. A file that cannot be used brings its batch to its end.
+
+        A scan runs only so far ahead of the chunks: it comes back when some of them are done. So an upload waits on the
+        intake queue behind a few chunks of a large file and not behind all of them.
         """
         batch = self.batches.get(scan.batch_id)
-        if batch is None or not batch.is_open or batch.whole:
+        if batch is None or not batch.is_open or batch.cancelled or batch.whole:
+            return
+        if _rows_ahead(batch, scan.row) > ROOM_AHEAD * batch.chunk_rows:
+            self.intake.send([dump(scan)], delay_seconds=AHEAD_WAIT_SECONDS)
             return
         try:
             table = open_sheet(self.inbox, batch, self.catalog).table
@@ -110,7 +126,7 @@ class Scanner:
             if not _lies_in_parts(begin.offset, end.offset, made):
                 message = Chunk(batch_id, source.key, source.version, begin.offset, end.offset, begin.row, begin.line)
                 self.intake.send([dump(message)])
-            if self.clock.monotonic() >= stop_at:
+            if self.clock.monotonic() >= stop_at or _rows_ahead(batch, end.row) >= CHUNKS_AHEAD * batch.chunk_rows:
                 return Scan(batch_id, source.key, source.version, end.offset, end.row, end.line)
         return rows
 
@@ -132,6 +148,11 @@ class Scanner:
             return self.batches.write(batch.batch_id, write)
         except StaleWriteError:
             return None
+
+
+def _rows_ahead(batch: Batch, row: int) -> int:
+    """How many rows before this one are in no part yet, as far as the batch is known to be."""
+    return row - 1 - batch.rows
 
 
 def _lies_in_parts(begin: int, end: int, made: Mapping[int, int]) -> bool:

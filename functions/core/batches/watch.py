@@ -34,26 +34,31 @@ def silent(batch: Batch, now_ms: int) -> bool:
 
 def recount_due(batch: Batch, now_ms: int) -> bool:
     """Whether a recount may come to something, or put something right."""
-    if past_deadline(batch, now_ms) or past_life(batch, now_ms):
+    if _has_to_be_seen(batch, now_ms):
         return True
-    return batch.all_there and (batch.looks_finished or silent(batch, now_ms))
+    return batch.all_there and (batch.looks_finished or (silent(batch, now_ms) and not batch.paused))
 
 
 def needs(batch: Batch, now_ms: int) -> Scan | Close | None:
     """Whom an open batch needs that had its rest since somebody looked: nobody, if there is progress.
 
     A recount, if no more rows will come or its time is over. Else a new scan from the beginning: a message of
-    the old one was lost.
+    the old one was lost. Of a paused batch whose file is read nothing is awaited.
     """
     if now_ms - epoch_ms(batch.checked_at) < _rest_ms(batch):
         return None
-    if past_deadline(batch, now_ms) or past_life(batch, now_ms):
+    if _has_to_be_seen(batch, now_ms):
         return Close(batch.batch_id)
     if not silent(batch, now_ms):
         return None
     if batch.all_there:
-        return Close(batch.batch_id)
+        return Close(batch.batch_id) if recount_due(batch, now_ms) else None
     return Scan(batch.batch_id, batch.source.key, batch.source.version, 0, 1, 1)
+
+
+def _has_to_be_seen(batch: Batch, now_ms: int) -> bool:
+    """Whether its time is over, or it was cancelled and its jobs are to be let go."""
+    return past_deadline(batch, now_ms) or past_life(batch, now_ms) or batch.cancelled
 
 
 def _rest_ms(batch: Batch) -> int:

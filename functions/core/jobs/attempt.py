@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from decimal import Decimal
 from functools import cached_property, partial
 from typing import TypeVar
 
@@ -26,6 +27,7 @@ from functions.core.jobs.records import Job, Stage, State, job_from_record
 from functions.core.jobs.retry import delay_before_retry
 from functions.core.jobs.services import STORE_SECONDS, Finished, Later, Outcome, Services
 from functions.core.jobs.vault import StoredPicture
+from functions.core.lanes.pacer import Flight
 from functions.core.messages import DeadLetter, dump
 from functions.core.ports import (
     Accepted,
@@ -77,9 +79,10 @@ class Attempt:
         StaleWriteError: from any method, when another owner has taken the job.
     """
 
-    def __init__(self, services: Services, job: Job, lease: Lease) -> None:
+    def __init__(self, services: Services, job: Job, lease: Lease, flight: Flight) -> None:
         self._services = services
         self._lease = lease
+        self._flight = flight
         self._job = job
         self._fence = job.attempt_count
         self._asking = Asking(services.clock, self._log)
@@ -87,6 +90,11 @@ class Attempt:
     @cached_property
     def _spec(self) -> PictureSpec:
         return self._job.asked_for()
+
+    @property
+    def _price(self) -> Decimal:
+        """What the open call costs."""
+        return self._job.price(self._services.api.price(self._spec), self._services.model.price_usd)
 
     async def first(self, announced_at: float) -> Outcome:
         """Go on from a claim that announced the paid call at this reading of the monotonic clock."""
@@ -131,7 +139,8 @@ class Attempt:
             return Later(0)
         announced_at = self._services.clock.monotonic()
         try:
-            await self._write(lifecycle.announce(self._fence, self._job, self._services.clock.now_ms()))
+            price = self._flight.pacer.bucket.pace.price_usd
+            await self._write(lifecycle.announce(self._fence, self._job, self._services.clock.now_ms(), price))
         except StaleWriteError as stale:
             job = job_from_record(stale.record)
             # A repeated request has met what it wrote: nobody else can announce a call under our fencing token.
@@ -144,6 +153,7 @@ class Attempt:
         with self._lease.to_its_end():
             answer = await self._answer(announced_at)
             outcome = await self._written_down(answer)
+        await self._flight.answered(answer)
         if outcome is not None:
             return outcome
         match answer:
@@ -176,7 +186,8 @@ class Attempt:
             case Completed(_, code, reference) if reference:
                 return await self._accepted(reference, code, leaving=False)
             case Ambiguous(fault):
-                doubt = lifecycle.doubt(self._fence, fault, now_ms)
+                until = await self._flight.leave(self._services.model.timeout_seconds)
+                doubt = lifecycle.doubt(self._fence, fault, now_ms, until)
                 await self._insist(doubt.name, partial(self._write, doubt))
                 return Later(LOOK_AGAIN_SECONDS)
             case NotSent():
@@ -187,12 +198,19 @@ class Attempt:
 
     async def _accepted(self, reference: str, code: int, *, leaving: bool) -> Outcome | None:
         """Write the reference down, whoever owns the job by now."""
-        now_ms = self._services.clock.now_ms()
-        accept = lifecycle.accept(self._fence, reference=reference, response_code=code, leaving=leaving, now_ms=now_ms)
+        until = await self._flight.leave(self._services.model.patience_seconds) if leaving else 0
+        accept = lifecycle.accept(
+            self._fence,
+            reference=reference,
+            response_code=code,
+            leaving=leaving,
+            now_ms=self._services.clock.now_ms(),
+            flight_until=until,
+        )
         try:
             await self._insist(accept.name, partial(self._write, accept))
         except StaleWriteError as stale:
-            ours, price = self._services, self._services.api.price(self._spec)
+            ours, price = self._services, self._price
             seen, attempt = job_from_record(stale.record), self._job.call_attempt
             tell = partial(news.taken, ours.jobs, ours.clock, ours.log, seen, attempt, reference, price)
             after = await self._insist("news", partial(asyncio.to_thread, tell))
@@ -276,9 +294,12 @@ class Attempt:
             return await self._hold(
                 Fault(ErrorClass.TIMEOUT, fault.message if fault else "the provider does not finish")
             )
-        await self._write(lifecycle.leave(self._fence, self._job, now_ms, unreachable=fault is not None))
         comes_by_itself = self._callback_url and fault is None and self._job.stage is Stage.ACCEPTED
-        return Later(self._services.model.patience_seconds if comes_by_itself else LOOK_AGAIN_SECONDS)
+        seconds = self._services.model.patience_seconds if comes_by_itself else LOOK_AGAIN_SECONDS
+        until = await self._flight.leave(seconds)
+        unreachable = fault is not None
+        await self._write(lifecycle.leave(self._fence, self._job, now_ms, unreachable=unreachable, flight_until=until))
+        return Later(seconds)
 
     async def _take(self, output: Output) -> Outcome:
         """Fetch, check and store the finished picture."""
@@ -312,7 +333,9 @@ class Attempt:
             case Verdict.DOUBTFUL:
                 return await self._hold_or_repay()
             case Verdict.OPEN:
-                await self._write(lifecycle.leave(self._fence, self._job, self._services.clock.now_ms()))
+                until = await self._flight.leave(LOOK_AGAIN_SECONDS)
+                now_ms = self._services.clock.now_ms()
+                await self._write(lifecycle.leave(self._fence, self._job, now_ms, flight_until=until))
                 return Later(LOOK_AGAIN_SECONDS)
 
     async def _hold_or_repay(self) -> Outcome:
@@ -342,7 +365,7 @@ class Attempt:
                 stored.picture,
                 reference=stored.reference,
                 image_key=stored.key,
-                price_usd=self._services.api.price(self._spec),
+                price_usd=self._price,
                 latency_ms=max(0, now_ms - self._job.submitting_at),
                 now_ms=now_ms,
             )
@@ -379,8 +402,7 @@ class Attempt:
         )
         await asyncio.to_thread(self._services.dead_letters.send, [dump(letter)])
         now_ms = self._services.clock.now_ms()
-        price = self._services.api.price(self._spec)
-        await self._write(lifecycle.fail(self._fence, self._job, fault, price_usd=price, now_ms=now_ms))
+        await self._write(lifecycle.fail(self._fence, self._job, fault, price_usd=self._price, now_ms=now_ms))
         return self._ended("failed", fault.error_class)
 
     async def _write(self, write: Write) -> None:

@@ -12,9 +12,10 @@ HELD = "held"
 CLAIMED = "reference_claimed"
 WAITING = ("waiting_since", "unreachable_since")
 OPEN_ATTEMPT = ("owner", "lease_expires_at")
+CALL = ("stage", "flight_until")
 HELD_MARKS = ("held", "held_at")
 LAST_ERROR = ("error_class", "error_message")
-CLOSED = (*OPEN_ATTEMPT, "stage", "idle_claims", CLAIMED, *LAST_ERROR)
+CLOSED = (*OPEN_ATTEMPT, *CALL, "idle_claims", CLAIMED, *LAST_ERROR)
 
 
 def abandoned(job: Job) -> Condition:
@@ -99,6 +100,11 @@ def now_held(now_ms: int) -> dict[str, str]:
     return {"held": HELD, "held_at": timestamp(now_ms)}
 
 
+def in_flight(until: int) -> dict[str, Value]:
+    """What a job says of a call that is left to itself: its place is held until that second; nothing if it is 0."""
+    return {"flight_until": until} if until else {}
+
+
 def last_error(fault: Fault) -> dict[str, str | int]:
     """What a job says of its last error."""
     known: dict[str, str | int] = {"error_class": fault.error_class, "error_message": fault.message}
@@ -114,4 +120,4 @@ def one_try_more(job: Job, fault: Fault) -> dict[str, Value]:
 
 def closed_stage(fault: Fault) -> tuple[str, ...]:
     """What goes when a call has come to nothing, unless its paid picture is still to be had."""
-    return () if fault.resumable else ("stage", CLAIMED)
+    return () if fault.resumable else (*CALL, CLAIMED)

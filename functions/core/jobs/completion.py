@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 
@@ -157,6 +158,11 @@ class _Turn:
         self._job = job
         self._asking = Asking(completion.clock, partial(completion.log, job_id=job.job_id, model=job.model))
 
+    @property
+    def _price(self) -> Decimal:
+        """What the call costs."""
+        return self._job.price(self._api.price(self._job.asked_for()), self._model.price_usd)
+
     async def act(self) -> Result:
         if self._notice.event_id in self._job.callback_ids or self._is_known_success():
             return Result.DUPLICATE
@@ -210,7 +216,7 @@ class _Turn:
                     return Result.DUPLICATE
                 await self._taken()
                 return Result.COUNTED
-            job, now_ms, price = self._job, clock.now_ms(), self._api.price(self._job.asked_for())
+            job, now_ms, price = self._job, clock.now_ms(), self._price
             write = lifecycle.finish(
                 job,
                 stored.picture,
@@ -238,7 +244,7 @@ class _Turn:
         """Write down that the provider took the call. A job that was held for it has no message any more: it gets one,
         whatever comes of this callback."""
         completion, job = self._completion, self._job
-        price = self._api.price(job.asked_for())
+        price = self._price
         self._job = await asyncio.to_thread(
             news.taken,
             completion.jobs,
@@ -256,7 +262,7 @@ class _Turn:
         """Send a worker, unless one is at it: a call that came to nothing may be made again."""
         lane = self._completion.lanes.get(self._job.model)  # none where the model was disabled meanwhile
         if lane is not None and not self._has_owner():
-            await asyncio.to_thread(lane.send, [dump(Doorbell(self._job.job_id))])
+            await asyncio.to_thread(lane.send, [dump(Doorbell(self._job.job_id, self._job.next_payer))])
 
     async def _is_foreign(self) -> bool:
         """Whether the prediction is known to be another job's."""

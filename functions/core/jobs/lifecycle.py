@@ -29,6 +29,7 @@ from decimal import Decimal
 
 from functions.core.errors import ErrorClass, Fault
 from functions.core.jobs.clauses import (
+    CALL,
     CLAIMED,
     CLOSED,
     HELD_MARKS,
@@ -39,6 +40,7 @@ from functions.core.jobs.clauses import (
     as_seen,
     attempt_is,
     closed_stage,
+    in_flight,
     last_error,
     next_payer,
     now_held,
@@ -98,12 +100,13 @@ def revive(job: Job, batch_id: str, now_ms: int) -> Write:
     A picture that is paid for and still to be had is not submitted again: the batch is its heir, who pays for the next
     call if it comes to one.
     """
-    payer: dict[str, Value] = {"heir": batch_id} if resumes(job) else next_payer(job, batch_id)
+    inherits = resumes(job)
+    payer: dict[str, Value] = {"heir": batch_id} if inherits else next_payer(job, batch_id)
     return Write(
         name="revive",
         when=AllOf((equals("state", State.FAILED), as_seen(job), same_cost(job))),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **payer},
-        removes=("tries", "idle_claims", "finished_at", *WAITING, *LAST_ERROR),
+        removes=("tries", "idle_claims", "finished_at", *WAITING, *LAST_ERROR, *(() if inherits else ("heir",))),
         joins={"batches": batch_id},
     )
 
@@ -118,8 +121,11 @@ def revivable(job: Job) -> bool:
     return job.state is State.FAILED and job.error_class is not None and not job.error_class.final
 
 
-def claim_to_submit(owner: str, now_ms: int, lease_ms: int) -> Write:
-    """Take a job that was never tried, and announce its paid call in the same write. By a worker, from pending."""
+def claim_to_submit(owner: str, now_ms: int, lease_ms: int, unit_price_usd: Decimal | None = None) -> Write:
+    """Take a job that was never tried, and announce its paid call in the same write. By a worker, from pending.
+
+    `unit_price_usd`: what the model costs now, if that is not the catalog's price.
+    """
     return Write(
         name="claim_to_submit",
         when=AllOf((equals("state", State.PENDING), Missing("attempt_count"))),
@@ -132,8 +138,13 @@ def claim_to_submit(owner: str, now_ms: int, lease_ms: int) -> Write:
             "submitting_at": now_ms,
             "call_attempt": 1,
             "updated_at": timestamp(now_ms),
+            **_asked_price(unit_price_usd),
         },
     )
+
+
+def _asked_price(unit_price_usd: Decimal | None) -> dict[str, Value]:
+    return {} if unit_price_usd is None else {"unit_price_usd": unit_price_usd}
 
 
 def claimable(job: Job, now_ms: int) -> bool:
@@ -171,7 +182,7 @@ def claim_to_look(job: Job, owner: str, now_ms: int, lease_ms: int) -> Write:
     )
 
 
-def announce(fence: int, job: Job, now_ms: int) -> Write:
+def announce(fence: int, job: Job, now_ms: int, unit_price_usd: Decimal | None = None) -> Write:
     """Say that a paid call is about to leave. By the owner, while no other paid call is open.
 
     If a batch has inherited the job, the call is the first that is its own to pay.
@@ -186,8 +197,16 @@ def announce(fence: int, job: Job, now_ms: int) -> Write:
             "call_attempt": fence,
             "updated_at": timestamp(now_ms),
             **(next_payer(job, job.heir) if job.heir else {}),
+            **_asked_price(unit_price_usd),
         },
-        removes=("idle_claims", "last_response_code", "heir", *WAITING, *LAST_ERROR),
+        removes=(
+            "idle_claims",
+            "last_response_code",
+            "heir",
+            *WAITING,
+            *LAST_ERROR,
+            *(() if unit_price_usd else ("unit_price_usd",)),
+        ),
     )
 
 
@@ -197,11 +216,11 @@ def withdraw(fence: int, now_ms: int) -> Write:
         name="withdraw",
         when=owned(fence),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms)},
-        removes=(*OPEN_ATTEMPT, "stage"),
+        removes=(*OPEN_ATTEMPT, *CALL),
     )
 
 
-def doubt(fence: int, fault: Fault, now_ms: int) -> Write:
+def doubt(fence: int, fault: Fault, now_ms: int, flight_until: int = 0) -> Write:
     """The answer to a paid call is lost: the next owner looks what became of it. By the owner; spends no try."""
     return Write(
         name="doubt",
@@ -210,12 +229,15 @@ def doubt(fence: int, fault: Fault, now_ms: int) -> Write:
             "lease_expires_at": now_ms,
             "waiting_since": now_ms,
             "updated_at": timestamp(now_ms),
+            **in_flight(flight_until),
             **last_error(fault),
         },
     )
 
 
-def accept(fence: int, *, reference: str, response_code: int, leaving: bool, now_ms: int) -> Write:
+def accept(
+    fence: int, *, reference: str, response_code: int, leaving: bool, now_ms: int, flight_until: int = 0
+) -> Write:
     """The provider took the announced call and gave a reference. By the owner; if `leaving`, its lease ends with it."""
     left: dict[str, Value] = {"lease_expires_at": now_ms, "waiting_since": now_ms} if leaving else {}
     return Write(
@@ -227,6 +249,7 @@ def accept(fence: int, *, reference: str, response_code: int, leaving: bool, now
             "last_response_code": response_code,
             "updated_at": timestamp(now_ms),
             **left,
+            **in_flight(flight_until),
         },
         removes=("idle_claims", "unreachable_since") if leaving else ("idle_claims", *WAITING),
     )
@@ -267,10 +290,11 @@ def heartbeat(fence: int, now_ms: int, lease_ms: int) -> Write:
     )
 
 
-def leave(fence: int, job: Job, now_ms: int, *, unreachable: bool = False) -> Write:
+def leave(fence: int, job: Job, now_ms: int, *, unreachable: bool = False, flight_until: int = 0) -> Write:
     """The owner stops before the outcome is known: the next one may take over at once. By the owner; spends no try.
 
-    `unreachable`: the provider could not be asked.
+    `unreachable`: the provider could not be asked. `flight_until`: the second until which its open call has a place
+    among those in flight.
     """
     since: dict[str, Value] = {"unreachable_since": job.unreachable_since or now_ms} if unreachable else {}
     return Write(
@@ -281,6 +305,7 @@ def leave(fence: int, job: Job, now_ms: int, *, unreachable: bool = False) -> Wr
             "waiting_since": job.waiting_since or now_ms,
             "updated_at": timestamp(now_ms),
             **since,
+            **in_flight(flight_until),
         },
         removes=("idle_claims",) if unreachable else ("idle_claims", "unreachable_since"),
     )
@@ -320,11 +345,13 @@ def succeed(
 ) -> Write:
     """The picture was checked and lies in the bucket. By the owner.
 
-    `reference`: the call that is known to have made it, if any, else the open one is taken to. If both were taken, both
-    are paid for.
+    `reference`: the call that is known to have made it, if any, else the open or the last one is taken to. If both were
+    taken, both are paid for.
     """
     open_call = job.reference if job.stage is Stage.ACCEPTED else ""
-    reference = reference or open_call
+    # Where no call is open, the picture is taken to be of the last one whose reference is known.
+    last_known = job.reference if job.stage is None else ""
+    reference = reference or open_call or last_known
     uncounted, joins = payments(job, reference, job.call_attempt if reference == open_call else None)
     return Write(
         name="succeed",
@@ -420,7 +447,7 @@ def repay(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
         name="repay",
         when=AllOf((owned_as_seen(fence, job), equals("stage", Stage.SUBMITTING), Missing("repays"))),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **last_error(fault)},
-        removes=(*OPEN_ATTEMPT, "stage", "idle_claims", *WAITING),
+        removes=(*OPEN_ATTEMPT, *CALL, "idle_claims", *WAITING),
         adds={"repays": 1},
     )
 
@@ -472,7 +499,7 @@ def resubmit(job: Job, *, repays: bool, price_usd: Decimal, now_ms: int) -> Writ
         name="resubmit",
         when=AllOf((equals("state", State.HELD), as_seen(job))),
         sets={"state": State.PENDING, "updated_at": timestamp(now_ms)},
-        removes=("stage", "tries", CLAIMED, *WAITING, *HELD_MARKS, *LAST_ERROR),
+        removes=(*CALL, "tries", CLAIMED, *WAITING, *HELD_MARKS, *LAST_ERROR),
         adds={**({"repays": 1} if repays else {}), **({"cost_usd": price_usd} if paid else {})},
         joins={"settled_calls": job.reference} if paid else {},
     )
@@ -489,9 +516,35 @@ def give_up(job: Job, *, cost_usd: Decimal, now_ms: int) -> Write:
             "updated_at": timestamp(now_ms),
             "finished_at": timestamp(now_ms),
         },
-        removes=("stage", CLAIMED, *WAITING, *HELD_MARKS),
+        removes=(*CALL, CLAIMED, *WAITING, *HELD_MARKS),
         adds={"cost_usd": cost_usd},
         joins={"settled_calls": call} if cost_usd else {},
+    )
+
+
+def cancel(job: Job, now_ms: int) -> Write:
+    """No batch wants the job any more, and nothing more is paid for it. By the reporter and the splitter, of a job that
+    was seen without an open call; while it is pending, or its owner's lease has run out, and it is untouched since."""
+    fault = Fault(ErrorClass.CANCELLED, "the batch was cancelled before the picture was asked for")
+    now = timestamp(now_ms)
+    return Write(
+        name="cancel",
+        when=AllOf((abandoned(job), as_seen(job))),
+        sets={"state": State.FAILED, "updated_at": now, "finished_at": now, **last_error(fault)},
+        removes=(*OPEN_ATTEMPT, "heir"),
+        # What was paid so far stays, and nothing is a number too.
+        adds={"cost_usd": Decimal(0)},
+    )
+
+
+def hand_over(job: Job, batch_id: str) -> Write:
+    """The batch that was to pay for the job is cancelled, and another one that waits for it pays for the next call. By
+    the same, on the same conditions, and while the payments and the payer are those that were seen."""
+    return Write(
+        name="hand_over",
+        when=AllOf((abandoned(job), as_seen(job), same_cost(job), equals("batch_id", job.batch_id))),
+        sets=next_payer(job, batch_id),
+        removes=("heir",),
     )
 
 

@@ -70,7 +70,8 @@ class Job:
     is known; `reference_claimed` is 1 while only an operator says so. `repays`: calls made although an earlier one may
     have been taken. `settled_calls`: calls whose price is in `cost_usd` already, beside that of the call which
     succeeded, or will never be, since the provider took the call and failed it. `callback_ids`: events that were acted
-    on.
+    on. `unit_price_usd`: what the model cost when the call was announced, where that was not the catalog's price.
+    `flight_until`: the second since the epoch until which an open call that was left to itself counts as in flight.
     """
 
     job_id: str
@@ -104,6 +105,8 @@ class Job:
     earlier_costs: Mapping[str, Decimal] = field(default_factory=dict)
     earlier_repays: Mapping[str, int] = field(default_factory=dict)
     heir: str = ""
+    unit_price_usd: Decimal | None = None
+    flight_until: int = 0
     image_key: str = ""
     width: int | None = None
     height: int | None = None
@@ -133,6 +136,17 @@ class Job:
         earlier = self.earlier_repays.get(batch_id, 0)
         return earlier + (self.repays - sum(self.earlier_repays.values())) * (batch_id == self.batch_id)
 
+    @property
+    def next_payer(self) -> str:
+        """The batch that pays for the next call."""
+        return self.heir or self.batch_id
+
+    def price(self, catalog_price: Decimal, unit_price_usd: Decimal) -> Decimal:
+        """What the open call costs, in dollars, given what it and its model cost by the catalog."""
+        if self.unit_price_usd is None:
+            return catalog_price
+        return catalog_price * self.unit_price_usd / unit_price_usd
+
     def paid_by(self, batch_id: str) -> bool:
         """Whether the job is the batch's to pay, or was when a call of it was paid."""
         return batch_id == self.batch_id or batch_id in self.earlier_costs
@@ -158,6 +172,7 @@ _INTEGERS = (
     "unreachable_since",
     "reference_claimed",
     "repays",
+    "flight_until",
     "last_response_code",
     "width",
     "height",
@@ -188,6 +203,7 @@ def job_from_record(record: Mapping[str, Any]) -> Job:
         tries={name: int(count) for name, count in record.get("tries", {}).items()},
         error_class=ErrorClass(record["error_class"]) if "error_class" in record else None,
         cost_usd=Decimal(record["cost_usd"]) if "cost_usd" in record else None,
+        unit_price_usd=Decimal(record["unit_price_usd"]) if "unit_price_usd" in record else None,
         earlier_repays={batch: int(repays) for batch, repays in record.get("earlier_repays", {}).items()},
         earlier_costs={batch: Decimal(usd) for batch, usd in record.get("earlier_costs", {}).items()},
         **plain,

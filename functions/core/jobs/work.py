@@ -1,7 +1,8 @@
 """What a worker does with the messages of one SQS batch: all of them in flight at the same time.
 
 A message is a doorbell that names a job. Its slot comes before the claim, so waiting holds no lease and spends no try.
-Only a job that may need a paid call takes a slot: a message that was received before is looked up first.
+Only a job that may need a paid call takes a slot: a message that was received before is looked up first. A message of a
+batch or a lane that is paused goes; whoever resumes it rings again.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ from typing import TypeVar
 from functions.core.jobs import lifecycle
 from functions.core.jobs.attempt import Attempt
 from functions.core.jobs.lease import LeaseLostError, Leases
-from functions.core.jobs.pacing import Bucket, Reservation
 from functions.core.jobs.records import Job, State, job_from_record
 from functions.core.jobs.services import STORE_SECONDS, Finished, Later, Outcome, Services
+from functions.core.lanes.pacer import Flight, NoSlot, Pacer
+from functions.core.lanes.pacing import Bucket
 from functions.core.messages import Doorbell
-from functions.core.ports import Visibility
+from functions.core.ports import BatchStates, Visibility
 from functions.core.writes import StaleWriteError, Write
 
 AFTER_A_FAULT_SECONDS = 5.0
 """How long a message waits when AWS itself failed before its job was claimed."""
+
+WAITING_SHARE = 0.75
+"""Share of a lease for which a message may wait for its slot: it is hidden for one lease, and nobody extends that."""
 
 _T = TypeVar("_T")
 
@@ -45,6 +50,7 @@ class LaneWorker:
 
     services: Services
     bucket: Bucket
+    batches: BatchStates
     messages: Visibility
     owner: str
     lease_seconds: int
@@ -56,27 +62,40 @@ class LaneWorker:
         """
         await self._hide({delivery: float(self.lease_seconds) for delivery in deliveries})
         known = await self._known(deliveries)
-        calling = [one for one in deliveries if _may_call(known.get(one.doorbell.job_id))]
-        reservation = await self._reserve(len(calling))
-        served = {
-            **{one: 0 for one in deliveries if one not in calling},
-            **dict(zip(calling, reservation.slots_us, strict=False)),
-        }
+        stopped = await self._stopped(deliveries)
         leases = Leases(self.services.jobs, self.messages, self.services.clock, self.services.log, self.lease_seconds)
+        pacer = self._pacer()
         heart = asyncio.create_task(leases.beat())
         try:
-            async with asyncio.TaskGroup() as group:
+            async with pacer.pacing(), asyncio.TaskGroup() as group:
                 tasks = {
-                    one: group.create_task(self._one(one, slot, leases, known.get(one.doorbell.job_id)))
-                    for one, slot in served.items()
+                    one: group.create_task(self._one(one, pacer, leases, known.get(one.doorbell.job_id), stopped))
+                    for one in deliveries
                 }
         finally:
             heart.cancel()
             await asyncio.gather(heart, return_exceptions=True)
-        outcomes = {one: tasks[one].result() if one in tasks else Later(reservation.wait_seconds) for one in deliveries}
+        outcomes = {one: task.result() for one, task in tasks.items()}
         waits = {one: outcome.seconds for one, outcome in outcomes.items() if isinstance(outcome, Later)}
         await self._hide(waits)
         return tuple(delivery.message_id for delivery in waits)
+
+    def _pacer(self) -> Pacer:
+        services, started = self.services, self.services.clock.monotonic()
+        hidden_until = started + WAITING_SHARE * self.lease_seconds
+
+        def patience() -> float:
+            left = services.remaining() - services.model.timeout_seconds - STORE_SECONDS
+            return min(left, hidden_until - services.clock.monotonic())
+
+        return Pacer(
+            bucket=self.bucket,
+            model=services.model,
+            clock=services.clock,
+            log=services.log,
+            patience=patience,
+            uniform=services.uniform,
+        )
 
     async def _hide(self, seconds: Mapping[Delivery, float]) -> None:
         """Let messages reappear after so many seconds. If SQS refuses, they do so after their queue's own time."""
@@ -99,32 +118,50 @@ class LaneWorker:
             self.services.log("jobs_not_read", error=type(error).__name__)
             return {}
 
-    async def _reserve(self, calls: int) -> Reservation:
-        if not calls:
-            return Reservation((), 0)
+    async def _stopped(self, deliveries: Sequence[Delivery]) -> frozenset[str]:
+        """Those of the batches that the messages ring for whose jobs are not to be started."""
+        ids = sorted({one.doorbell.batch_id for one in deliveries} - {""})
+        if not ids:
+            return frozenset()
         try:
-            return await asyncio.to_thread(self.bucket.reserve, calls, self.services.clock.now_ms() * 1000)
-        except Exception as error:  # noqa: BLE001  # nothing was claimed yet: all of it comes back
-            self.services.log("no_slots", error=type(error).__name__)
-            return Reservation((), AFTER_A_FAULT_SECONDS)
+            return await asyncio.to_thread(self.batches.stopped, ids)
+        except Exception as error:  # noqa: BLE001  # whoever pauses a batch waits for what is under way anyway
+            self.services.log("batches_not_read", error=type(error).__name__)
+            return frozenset()
 
-    async def _one(self, delivery: Delivery, slot_us: int, leases: Leases, known: Job | None) -> Outcome:
+    async def _one(
+        self, delivery: Delivery, pacer: Pacer, leases: Leases, known: Job | None, stopped: frozenset[str]
+    ) -> Outcome:
+        if not _may_call(known):
+            flight = Flight(pacer, until=known.flight_until if known else 0)
+            return await self._turn(delivery, flight, leases, known)
+        if delivery.doorbell.batch_id in stopped:
+            return Finished()
+        async with pacer.slot() as slot:
+            match slot:
+                case NoSlot(seconds, paused):
+                    return Finished() if paused else Later(seconds)
+                case Flight():
+                    return await self._turn(delivery, slot, leases, known)
+
+    async def _turn(self, delivery: Delivery, flight: Flight, leases: Leases, known: Job | None) -> Outcome:
         clock, job_id = self.services.clock, delivery.doorbell.job_id
-        await clock.sleep(max(0.0, slot_us / 1_000_000 - clock.now_ms() / 1000))
         if self.services.remaining() < self.services.model.timeout_seconds + STORE_SECONDS:
             return Later(0)
         announced_at = clock.monotonic()
         claim = await self._guarded(job_id, AFTER_A_FAULT_SECONDS, self._claim(delivery, known))
         if not isinstance(claim, _Claim):
             return claim
-        attempt = self._attempt(claim, announced_at, delivery.receipt, leases)
+        attempt = self._attempt(claim, announced_at, delivery.receipt, leases, flight)
         return await self._guarded(job_id, self.lease_seconds, attempt)
 
-    async def _attempt(self, claim: _Claim, announced_at: float, receipt: str, leases: Leases) -> Outcome:
+    async def _attempt(
+        self, claim: _Claim, announced_at: float, receipt: str, leases: Leases, flight: Flight
+    ) -> Outcome:
         job = claim.job
         try:
             async with leases.hold(job.job_id, receipt, job.attempt_count) as lease:
-                attempt = Attempt(self.services, job, lease)
+                attempt = Attempt(self.services, job, lease, flight)
                 return await (attempt.first(announced_at) if claim.announced else attempt.again())
         except (StaleWriteError, LeaseLostError):
             self.services.log("lease_lost", job_id=job.job_id, attempt=job.attempt_count, model=job.model)
@@ -150,7 +187,8 @@ class LaneWorker:
         if known is not None and known.attempt_count:
             seen = self._unless_taken(known)
         else:
-            fresh = lifecycle.claim_to_submit(owner, self.services.clock.now_ms(), lease_ms)
+            price = self.bucket.pace.price_usd
+            fresh = lifecycle.claim_to_submit(owner, self.services.clock.now_ms(), lease_ms, price)
             claimed = await self._claimed(job_id, owner, fresh, fence=1)
             if isinstance(claimed, Job):
                 return _Claim(claimed, announced=True)

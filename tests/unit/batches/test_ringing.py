@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 
 from functions.core.batches.messages import Ring
-from functions.core.batches.ringing import FIRST_JOBS, lanes_of
-from functions.core.catalog import parse_catalog
+from functions.core.batches.ringing import FIRST_JOBS, LONGEST_WAIT_SECONDS, Flow
 from functions.core.jobs.records import State
+from functions.core.lanes.records import Pace
 from functions.core.messages import Doorbell, dump, parse_doorbell
-from tests.fakes.plant import CATALOG, LEASE_MS, MODEL, Plant, csv_of
-from tests.fakes.stores import MemoryQueue
+from tests.fakes.plant import LEASE_MS, MODEL, Plant, csv_of
 
 LIMIT = 1000
 """Two minutes of the catalog's 500 pictures a minute."""
@@ -36,11 +36,14 @@ def pass_time(plant: Plant) -> None:
 @pytest.mark.parametrize(
     ("per_minute", "limit", "wait"), [(2, 100, 20), (60, 120, 20), (500, 1000, 20), (3000, 4000, 10), (5000, 4000, 6)]
 )
-def test_a_lane_holds_two_minutes_of_its_accounts_work(per_minute: int, limit: int, wait: int) -> None:
-    catalog = parse_catalog(CATALOG.replace("images_per_minute = 500", f"images_per_minute = {per_minute}"))
-    lane = lanes_of(catalog, {MODEL: MemoryQueue()})[MODEL]
-    assert (lane.limit, lane.wait_seconds) == (limit, wait)
-    assert lane.per_minute * lane.wait_seconds / 60 <= lane.limit, "it does not run dry while somebody waits"
+def test_a_queue_holds_two_minutes_of_its_lanes_work(per_minute: int, limit: int, wait: int) -> None:
+    flow = Flow(Decimal(per_minute))
+    assert (flow.limit, flow.wait_seconds) == (limit, wait)
+    assert per_minute * wait / 60 <= limit, "it does not run dry while somebody waits"
+
+
+def test_a_lane_that_stands_still_is_looked_at_from_time_to_time() -> None:
+    assert Flow(Decimal(0)).wait_seconds == LONGEST_WAIT_SECONDS
 
 
 def test_a_small_batch_rings_in_the_order_of_its_rows() -> None:
@@ -65,6 +68,28 @@ def test_a_queue_does_not_grow_with_its_input() -> None:
     (body, delay) = plant.intake.messages[0]
     assert '"kind":"ring"' in body
     assert delay > 0, "the rest waits, and not as a message that is received over and over"
+
+
+def test_a_queue_holds_less_while_its_lane_is_slower(plant: Plant) -> None:
+    plant.paces.pace = Pace(rate=Decimal(60))
+    plant.upload("a.csv", csv_of(400))
+    plant.split(100)
+    assert plant.lane.depth() == 120
+
+
+def test_a_doorbell_names_the_batch_that_rings(plant: Plant) -> None:
+    batch_id = plant.upload("a.csv", csv_of(FIRST_JOBS + 1))
+    fill(plant, LIMIT)
+    plant.split(3)
+    plant.lane.messages.clear()
+    plant.split()
+    (last,) = (parse_doorbell(body) for body in plant.lane.bodies)
+    assert (last.batch_id, last.job_id in plant.jobs.records) == (batch_id, True)
+
+
+def test_a_doorbell_of_an_earlier_release_names_no_batch() -> None:
+    job_id = "ff" * 32
+    assert parse_doorbell(json.dumps({"job_id": job_id})) == Doorbell(job_id, "")
 
 
 def test_every_job_is_rung_once_in_the_end() -> None:

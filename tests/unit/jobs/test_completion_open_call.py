@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -12,6 +11,7 @@ from functions.core.errors import ErrorClass
 from functions.core.jobs import lifecycle
 from functions.core.jobs.completion import Result
 from functions.core.jobs.records import Stage, State
+from functions.core.messages import Doorbell, dump
 from functions.core.ports import Notice, Working
 from functions.core.writes import apply
 from tests.fakes.callbacks import MODERATED, Desk, came_to_nothing, hint, notice
@@ -36,7 +36,7 @@ from tests.fakes.records import (
 )
 from tests.fakes.virtual_time import START_MS, run
 
-RUNG = [json.dumps({"job_id": JOB}, separators=(",", ":"))]
+RUNG = [dump(Doorbell(JOB, "a"))]
 
 
 def waiting_to_fetch() -> Record:

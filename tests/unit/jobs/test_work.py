@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from functions.core.jobs import lifecycle
-from functions.core.jobs.pacing import HORIZON_SECONDS
 from functions.core.jobs.records import State
+from functions.core.jobs.services import STORE_SECONDS
+from functions.core.lanes.pacing import Priority
 from functions.core.ports import Working
 from tests.fakes.lane import JOB, LEASE_SECONDS, MODEL, SPEC, STRANGER, Lane, ScriptedApi
 from tests.fakes.races import RacedJobs, RacedLane
@@ -45,13 +46,22 @@ def test_calls_leave_at_the_accounts_rate() -> None:
     assert moments == pytest.approx([0, 1, 2, 3, 4], abs=0.01)
 
 
-def test_a_message_without_a_slot_comes_back_untried() -> None:
+def test_a_message_whose_slot_is_too_far_off_comes_back_untried() -> None:
     account = replace(MODEL.account, images_per_minute=2)
-    lane = Lane(model=replace(MODEL, account=account))
+    lane = Lane(model=replace(MODEL, account=account), remaining=lambda: MODEL.timeout_seconds + STORE_SECONDS + 20)
     other = lane.add(replace(SPEC, seed=1))
     assert run(lane.deliver(JOB, other)) == {other}
-    assert lane.hidden(other) == HORIZON_SECONDS
+    assert lane.hidden(other) == pytest.approx(30 - Priority.BULK.value, abs=1)
     assert lane.job(other).attempt_count == 0
+
+
+def test_a_message_waits_for_its_slot_inside_the_function_rather_than_to_be_received_again() -> None:
+    account = replace(MODEL.account, images_per_minute=4)
+    lane = Lane(model=replace(MODEL, account=account))
+    others = [lane.add(replace(SPEC, seed=seed)) for seed in range(3)]
+    assert run(lane.deliver(JOB, *others)) == set()
+    moments = [moment for _, moment in lane.api.submitted]
+    assert moments == pytest.approx([0, 15, 30, 45], abs=0.5)
 
 
 def test_a_second_message_for_a_finished_job_pays_nothing_and_goes() -> None:
@@ -234,7 +244,10 @@ def test_a_job_with_a_live_owner_waits_for_its_lease_without_a_slot_or_a_write()
 
 
 def test_without_a_slot_the_others_go_on() -> None:
-    lane = RacedLane(model=replace(MODEL, account=replace(MODEL.account, images_per_minute=2)))
+    account = replace(MODEL.account, images_per_minute=2)
+    lane = RacedLane(
+        model=replace(MODEL, account=account), remaining=lambda: MODEL.timeout_seconds + STORE_SECONDS + 20
+    )
     first, second = (lane.add(replace(SPEC, seed=seed)) for seed in (1, 2))
     lane.jobs.records[JOB] = {**accepted(), "reference": lane.api.take()}
     lane.receives[JOB] = 1

@@ -1,0 +1,50 @@
+"""The alarms that the governor acts on: their names, and what CloudWatch says when one changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+ALARM = "ALARM"
+
+
+class Guardrail(StrEnum):
+    """What a lane's alarm looks at: the share of attempts that fail, or what its pictures cost."""
+
+    ERROR_RATE = "error-rate"
+    COST = "cost"
+
+
+def alarm_name(stack: str, guardrail: Guardrail, model: str) -> str:
+    """Name of a lane's alarm."""
+    return f"{stack}-{guardrail}-{model}"
+
+
+def guarded(name: str, stack: str, models: Iterable[str]) -> tuple[Guardrail, str] | None:
+    """What an alarm of this name looks at, and at which model; None if it is none of the governor's."""
+    names = {alarm_name(stack, guardrail, model): (guardrail, model) for model in models for guardrail in Guardrail}
+    return names.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmChange:
+    """An alarm went into another state. `at`: when, as CloudWatch writes it; the same in every delivery."""
+
+    name: str
+    state: str
+    at: str
+
+
+def parse_alarm(message: str) -> AlarmChange:
+    """Read what CloudWatch publishes on an alarm's topic.
+
+    Raises:
+        ValueError: when it is something else.
+    """
+    try:
+        body = json.loads(message)
+        return AlarmChange(str(body["AlarmName"]), str(body["NewStateValue"]), str(body["StateChangeTime"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError("this is no CloudWatch alarm that has changed") from error
