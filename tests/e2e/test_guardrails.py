@@ -161,6 +161,7 @@ def test_pictures_that_become_dear_stop_the_intake_and_nothing_is_lost(guarded: 
     assert get_batch(guarded.stack, waiting) is None
 
     guarded.behave()
+    tick(guarded)  # by which the old price is known again, at which the file that waits may begin
     guarded.imagebatch("resume", "--intake")
     done = guarded.ended(waiting)
     assert (done.state, done.succeeded) == (BatchState.COMPLETED, 1)

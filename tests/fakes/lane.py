@@ -273,11 +273,11 @@ class Lane:
         """For how many seconds a job's message was hidden last."""
         return self.messages.hidden[f"receipt-{of}"][-1]
 
-    async def deliver(self, *job_ids: str, owner: str = "w") -> set[str]:
-        """Work on one SQS batch; the jobs whose messages come back."""
+    async def deliver(self, *job_ids: str, owner: str = "w", batch: str = "") -> set[str]:
+        """Work on one SQS batch, which rings on behalf of a batch; the jobs whose messages come back."""
         received = job_ids or (JOB,)
         self.receives.update(received)
-        deliveries = [Delivery(one, f"receipt-{one}", Doorbell(one), self.receives[one]) for one in received]
+        deliveries = [Delivery(one, f"receipt-{one}", Doorbell(one, batch), self.receives[one]) for one in received]
         return set(await self.worker(owner).work(deliveries))
 
     async def until_gone(self, of: str = JOB, most: int = 100) -> int:

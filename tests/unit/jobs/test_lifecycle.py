@@ -253,6 +253,15 @@ def test_a_picture_that_was_counted_when_it_failed_costs_nothing_more_when_it_co
     assert apply(succeed(2, seen(record)), record)["cost_usd"] == PRICE
 
 
+def test_a_stored_picture_of_which_nobody_knows_the_call_is_of_the_last_one_and_paid_once() -> None:
+    """Its worker died between storing it and saying so, and the operator had it bought again before it was found."""
+    record = held_accepted()
+    record = apply(lifecycle.resubmit(seen(record), repays=True, price_usd=PRICE, now_ms=6), record)
+    record = taken_over(record, now_ms=7)
+    assert record["cost_usd"] == PRICE
+    assert apply(succeed(2, seen(record)), record)["cost_usd"] == PRICE
+
+
 def test_a_picture_that_fails_a_second_time_is_counted_once() -> None:
     record = failed_paid()
     record = taken_over(apply(lifecycle.revive(seen(record), "b", 6), record), now_ms=7)

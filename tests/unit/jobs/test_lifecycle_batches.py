@@ -67,6 +67,13 @@ def test_a_paid_picture_that_is_still_to_be_had_is_the_next_batchs_only_when_it_
     assert [job.paid_by(batch_id) for batch_id in "ab"] == [True, False]
 
 
+def test_who_inherited_a_job_that_failed_for_good_pays_for_no_call_of_the_next_batch() -> None:
+    inherited = taken_over(apply(lifecycle.revive(seen(failed_paid()), "b", 6), failed_paid()), now_ms=7)
+    failed_again = apply(lifecycle.fail(2, seen(inherited), BUSY, price_usd=PRICE, now_ms=8), inherited)
+    record = taken_over(apply(lifecycle.revive(seen(failed_again), "d", 9), failed_again), now_ms=10)
+    assert seen(apply(lifecycle.announce(3, seen(record), 11), record)).batch_id == "d"
+
+
 def test_an_heir_pays_for_no_payment_that_is_learnt_of_while_it_announces_its_first_call() -> None:
     record = taken_over(revived(failed_paid(), "b"), now_ms=4)
     refused = Fault(ErrorClass.CAPACITY, "the task failed")

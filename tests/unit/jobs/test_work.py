@@ -11,9 +11,23 @@ import pytest
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import State
 from functions.core.jobs.services import STORE_SECONDS
+from functions.core.lanes import control
 from functions.core.lanes.pacing import Priority
+from functions.core.lanes.records import account_record
 from functions.core.ports import Working
-from tests.fakes.lane import JOB, LEASE_SECONDS, MODEL, SPEC, STRANGER, Lane, ScriptedApi
+from functions.core.writes import apply
+from tests.fakes.lane import (
+    CALLBACK_MODEL,
+    JOB,
+    LEASE_SECONDS,
+    MODEL,
+    NO_ANSWER,
+    PRICE,
+    SPEC,
+    STRANGER,
+    Lane,
+    ScriptedApi,
+)
 from tests.fakes.races import RacedJobs, RacedLane
 from tests.fakes.records import (
     Record,
@@ -29,6 +43,8 @@ from tests.fakes.records import (
     succeeded,
 )
 from tests.fakes.virtual_time import START_MS, run
+
+ACCOUNT = account_record(MODEL.account.name)
 
 
 def test_every_message_of_a_batch_is_in_flight_together() -> None:
@@ -62,6 +78,69 @@ def test_a_message_waits_for_its_slot_inside_the_function_rather_than_to_be_rece
     assert run(lane.deliver(JOB, *others)) == set()
     moments = [moment for _, moment in lane.api.submitted]
     assert moments == pytest.approx([0, 15, 30, 45], abs=0.5)
+
+
+def test_a_message_that_rings_for_a_stopped_batch_goes_and_its_job_stays_as_it_is() -> None:
+    lane = Lane()
+    lane.batches.ids = {"a"}
+    assert run(lane.deliver(batch="a")) == set()
+    assert (lane.api.submitted, lane.job().state, lane.reserved) == ([], State.PENDING, [])
+    assert run(lane.deliver(batch="b")) == set()
+    assert lane.job().state is State.SUCCESS
+
+
+def test_an_open_call_of_a_stopped_batch_ends_all_the_same() -> None:
+    lane = Lane()
+    lane.batches.ids = {"a"}
+    lane.jobs.records[JOB] = {**accepted(), "reference": lane.api.take()}
+    lane.receives[JOB] = 1
+    assert run(lane.deliver(batch="a")) == set()
+    assert lane.job().state is State.SUCCESS
+
+
+def test_messages_of_a_paused_lane_go_and_nothing_is_bought() -> None:
+    lane = Lane()
+    lane.lanes.records[ACCOUNT] = apply(control.pause(MODEL.name, "by the operator"), {})
+    assert run(lane.deliver()) == set()
+    assert (lane.api.submitted, lane.job().state) == ([], State.PENDING)
+
+
+def test_a_job_costs_what_the_provider_asked_for_when_its_call_was_announced() -> None:
+    lane = Lane()
+    lane.lanes.records[ACCOUNT] = apply(control.quote(MODEL.name, PRICE * 2, seen=None), {})
+    run(lane.deliver())
+    assert (lane.job().unit_price_usd, lane.job().cost_usd) == (PRICE * 2, PRICE * 2)
+
+
+def test_a_call_that_is_left_to_its_callback_stays_in_flight() -> None:
+    lane = Lane(model=replace(CALLBACK_MODEL, inline_seconds=0))
+    assert run(lane.deliver()) == {JOB}
+    record, until = lane.lanes.records[ACCOUNT], lane.job().flight_until
+    assert until >= START_MS // 1000 + CALLBACK_MODEL.patience_seconds
+    assert (record["in_flight"], record[f"until_{until}"]) == (1, 1)
+
+
+def test_a_call_whose_answer_was_lost_stays_in_flight_for_a_while() -> None:
+    lane = Lane(api=ScriptedApi(submits=[NO_ANSWER]))
+    assert run(lane.deliver()) == {JOB}
+    assert lane.job().flight_until > START_MS // 1000 + MODEL.timeout_seconds
+    assert lane.lanes.records[ACCOUNT]["in_flight"] == 1
+
+
+def test_a_call_that_is_left_a_second_time_is_held_for_longer_and_counted_once() -> None:
+    lane = Lane(model=replace(CALLBACK_MODEL, inline_seconds=1), api=ScriptedApi(work_seconds=1000))
+
+    async def twice() -> int:
+        await lane.deliver()
+        first = lane.job().flight_until
+        await lane.clock.sleep(lane.hidden())
+        await lane.deliver()
+        return first
+
+    first = run(twice())
+    record, until = lane.lanes.records[ACCOUNT], lane.job().flight_until
+    assert until > first
+    assert (record["in_flight"], record[f"until_{until}"], record[f"until_{first}"]) == (1, 1, 0)
 
 
 def test_a_second_message_for_a_finished_job_pays_nothing_and_goes() -> None:
