@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from functions.adapters.clock import SystemClock
 from functions.adapters.sqs import SqsQueue, UndeliveredError
 from functions.core.catalog import Catalog, Model, OnAmbiguous
-from functions.core.jobs import lifecycle
+from functions.core.jobs import operator
 from functions.core.jobs.records import Job, Stage, State, timestamp
 from functions.core.messages import DeadLetter, Doorbell, dump
 from functions.core.writes import Write
@@ -50,7 +50,7 @@ class Look:
     def write(self, job: Job, now_ms: int) -> Write:
         """The change of a held job."""
         named = self.reference if job.payment_unknown else ""
-        return lifecycle.look_again(job, reference=named, now_ms=now_ms)
+        return operator.look_again(job, reference=named, now_ms=now_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Resubmit:
     def write(self, job: Job, now_ms: int) -> Write:
         """The change of a held job."""
         price = self.prices.get(job.model, Decimal(0))
-        return lifecycle.resubmit(job, repays=not self.not_taken, price_usd=price, now_ms=now_ms)
+        return operator.resubmit(job, repays=not self.not_taken, price_usd=price, now_ms=now_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class GiveUp:
 
     def write(self, job: Job, now_ms: int) -> Write:
         """The change of a held job."""
-        return lifecycle.give_up(job, cost_usd=self.cost(job), now_ms=now_ms)
+        return operator.give_up(job, cost_usd=self.cost(job), now_ms=now_ms)
 
     def cost(self, job: Job) -> Decimal:
         """What is counted as paid for the job by giving it up, beside what was counted before."""

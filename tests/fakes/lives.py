@@ -9,7 +9,7 @@ from decimal import Decimal
 from hypothesis import strategies as st
 
 from functions.core.errors import ErrorClass, Fault
-from functions.core.jobs import lifecycle
+from functions.core.jobs import lifecycle, operator
 from functions.core.jobs.records import Job, State
 from functions.core.writes import StaleWriteError, Write
 from tests.fakes.plant import PRICE, Plant
@@ -56,15 +56,15 @@ def _hold(job: Job, _: st.DataObject) -> Write:
 
 
 def _look(job: Job, data: st.DataObject) -> Write:
-    return lifecycle.look_again(job, reference=data.draw(st.sampled_from(["", *REFERENCES])), now_ms=0)
+    return operator.look_again(job, reference=data.draw(st.sampled_from(["", *REFERENCES])), now_ms=0)
 
 
 def _resubmit(job: Job, data: st.DataObject) -> Write:
-    return lifecycle.resubmit(job, repays=data.draw(st.booleans()), price_usd=PRICE, now_ms=0)
+    return operator.resubmit(job, repays=data.draw(st.booleans()), price_usd=PRICE, now_ms=0)
 
 
 def _give_up(job: Job, data: st.DataObject) -> Write:
-    return lifecycle.give_up(job, cost_usd=data.draw(st.sampled_from([Decimal(0), PRICE])), now_ms=0)
+    return operator.give_up(job, cost_usd=data.draw(st.sampled_from([Decimal(0), PRICE])), now_ms=0)
 
 
 _EVENTS: Mapping[str, Draw] = {

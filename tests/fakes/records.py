@@ -10,7 +10,7 @@ from typing import Any
 
 from functions.core.errors import ErrorClass, Fault
 from functions.core.input.identity import canonical_json
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand, lifecycle
 from functions.core.jobs.records import Job, Picture, job_from_record
 from functions.core.writes import Write, apply
 from tests.fakes.lane import JOB, LEASE_SECONDS, PRICE, SPEC
@@ -31,7 +31,7 @@ def seen(record: Record) -> Job:
 
 
 def created() -> Record:
-    return apply(lifecycle.create(JOB, model=SPEC.model, spec=canonical_json(SPEC), batch_id="a", now_ms=0), {})
+    return apply(demand.create(JOB, model=SPEC.model, spec=canonical_json(SPEC), batch_id="a", now_ms=0), {})
 
 
 def announced(now_ms: int = 0) -> Record:

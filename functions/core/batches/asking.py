@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from functions.core.batches.counting import Counts, add_to, worth
 from functions.core.input.identity import PictureSpec, canonical_json
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand
 from functions.core.jobs.records import Job
 from functions.core.ports import JobStore
 from functions.core.writes import Write
@@ -45,7 +45,7 @@ def ask(jobs: JobStore, batch_id: str, specs: Mapping[str, PictureSpec], now_ms:
         RestlessJobError: when some could not be joined.
     """
     creates = {
-        job_id: lifecycle.create(job_id, model=spec.model, spec=canonical_json(spec), batch_id=batch_id, now_ms=now_ms)
+        job_id: demand.create(job_id, model=spec.model, spec=canonical_json(spec), batch_id=batch_id, now_ms=now_ms)
         for job_id, spec in specs.items()
     }
     existing = jobs.create_many(creates)
@@ -73,17 +73,17 @@ class _Asked:
     def meet(self, job: Job) -> Write | None:
         """Note a job that was there before. The write by which the batch comes to wait for it, if it has to."""
         known = self.batch_id in job.batches  # asked for by another part, or by an earlier run that died
-        revives = not known and lifecycle.revivable(job)
+        revives = not known and demand.revivable(job)
         if not job.state.ended or revives:
             self.waiting.add(job.job_id)
-        if job.paid_by(self.batch_id) or (revives and not lifecycle.resumes(job)):
+        if job.paid_by(self.batch_id) or (revives and not demand.resumes(job)):
             self.paid.add(job.job_id)
         if known:
             return None
         if revives:
-            return lifecycle.revive(job, self.batch_id, self.now_ms)
+            return demand.revive(job, self.batch_id, self.now_ms)
         if not job.state.ended:
-            return lifecycle.join(self.batch_id)
+            return demand.join(self.batch_id)
         add_to(self.met_ended, worth(self.batch_id, job))
         return None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from functions.core.batches.records import BatchStore
 from functions.core.errors import ErrorClass
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand
 from functions.core.jobs.records import Job, State
 from functions.core.ports import EventLog, JobStore
 from functions.core.writes import Write
@@ -51,11 +51,11 @@ def drop(jobs: Mapping[str, Job], others: Others, store: JobStore, now_ms: int, 
     for job in jobs.values():
         other = others.waiting_for(job)
         if not other:
-            writes[job.job_id] = lifecycle.cancel(job, now_ms)
+            writes[job.job_id] = demand.cancel(job, now_ms)
             continue
         left.append(job.job_id)
         if job.next_payer == others.batch_id:
-            writes[job.job_id] = lifecycle.hand_over(job, other)
+            writes[job.job_id] = demand.hand_over(job, other)
     refused = store.write_many(writes) if writes else {}
     after = dict(jobs) | store.get_many(list(writes), consistent=True) if writes else dict(jobs)
     for job_id in writes.keys() - refused.keys() - set(left):

@@ -18,7 +18,7 @@ from functions.core.batches.records import Batch, BatchStore, epoch_ms
 from functions.core.batches.results import ResultsTable
 from functions.core.catalog import Catalog, Mode
 from functions.core.errors import ErrorClass
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand
 from functions.core.jobs.records import Job, Stage, State
 from functions.core.ports import EventLog, JobStore, ObjectStore, Upload
 
@@ -121,13 +121,13 @@ class Recount:
         if not lost or self.expire:
             return {}
         batch_id = self.batch.batch_id
-        self.jobs.write_many({job.job_id: lifecycle.revive(job, batch_id, self.now_ms) for job in lost})
+        self.jobs.write_many({job.job_id: demand.revive(job, batch_id, self.now_ms) for job in lost})
         self.log("jobs_taken_back", batch_id=batch_id, jobs=len(lost))
         return self.jobs.get_many([job.job_id for job in lost], consistent=True)
 
     def _expire(self, jobs: Mapping[str, Job]) -> dict[str, Job]:
         expired = {
-            job.job_id: lifecycle.expire(job, self.now_ms)
+            job.job_id: demand.expire(job, self.now_ms)
             for job in jobs.values()
             if self._abandoned(job) and not self._others.waiting_for(job)
         }

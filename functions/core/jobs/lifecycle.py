@@ -1,4 +1,7 @@
-"""A job's life: every change of its record, who may make it and what it is conditional on.
+"""A job's life: how its record may change, who may change it and on what condition.
+
+Here are the writes of workers and callbacks. What batches ask of a job is in `demand`, what the operator says of a held
+one in `operator`, and what all these writes share in `clauses`.
 
     pending ──claim──► running ──succeed──► success ◄──finish── pending, running, held, failed
        ▲  ▲              │ │ └───fail─────► failed ──revive──► pending
@@ -8,7 +11,7 @@
 
 Inside running, `stage` says whether a paid call is open: none ──announce──► submitting ──accept, heal──► accepted.
 
-Three may write:
+Four may write:
 
 - The **owner**, a worker that claimed the job. `attempt_count` counts claims and is the fencing token: every write of
   an owner names the one it was given, so an owner that lost its lease can change nothing any more. What an owner
@@ -16,18 +19,21 @@ Three may write:
 - Whoever **knows what became of a call**: the provider's callback, or the worker that made it and lost its lease
   meanwhile (heal, finish, count_payment). They own nothing and add what is true of the call, which `call_attempt` or
   the reference names.
-- The **operator**, of a held job (look_again, resubmit, give_up). A prediction that the operator names is believed once
-  the provider knows it, and else forgotten (disown).
+- **Batches**, by the splitter and the reporter (create, join, revive, cancel, hand_over, expire: `demand`). They own
+  nothing either, and take no job from a worker that lives: what nobody is at may be dropped, and a job whose paid call
+  is still open is held when it expires.
+- The **operator**, of a held job (look_again, resubmit, give_up: `operator`). A prediction that the operator names is
+  believed once the provider knows it, and else forgotten by the owner (disown).
 
 A paid call is announced (`submitting`) before it leaves; a record that shows `submitting` to its next owner therefore
-means that money may have been spent, and that owner looks before it acts. What the writes share is in `clauses`.
+means that money may have been spent, and that owner looks before it acts.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from functions.core.errors import ErrorClass, Fault
+from functions.core.errors import Fault
 from functions.core.jobs.clauses import (
     CALL,
     CLAIMED,
@@ -36,7 +42,6 @@ from functions.core.jobs.clauses import (
     LAST_ERROR,
     OPEN_ATTEMPT,
     WAITING,
-    abandoned,
     as_seen,
     attempt_is,
     closed_stage,
@@ -52,8 +57,8 @@ from functions.core.jobs.clauses import (
     still_uncounted,
     success,
 )
-from functions.core.jobs.records import Job, Picture, Stage, State, call_mark, timestamp
-from functions.core.writes import Above, AllOf, AnyOf, AtMost, Condition, Lacks, Missing, OneOf, Value, Write, equals
+from functions.core.jobs.records import Job, Picture, Stage, State, timestamp
+from functions.core.writes import Above, AllOf, AnyOf, AtMost, Condition, Lacks, Missing, Value, Write, equals
 
 MAX_IDLE_CLAIMS = 3
 """Claims in a row with neither submit nor outcome, after which a job is taken for one that kills its workers."""
@@ -63,62 +68,6 @@ MAX_IDLE_LOOKS = 10
 
 SUBMIT_WITHIN_SECONDS = 5.0
 """A paid call leaves within this time of its announcement or not at all: fencing does not reach the provider."""
-
-
-def create(job_id: str, *, model: str, spec: str, batch_id: str, now_ms: int) -> Write:
-    """A batch asks for a picture nobody asked for before. By the splitter; if no such job exists."""
-    now = timestamp(now_ms)
-    return Write(
-        name="create",
-        when=Missing("job_id"),
-        sets={
-            "job_id": job_id,
-            "state": State.PENDING,
-            "model": model,
-            "spec": spec,
-            "batch_id": batch_id,
-            "batches": frozenset({batch_id}),
-            "created_at": now,
-            "updated_at": now,
-        },
-    )
-
-
-def join(batch_id: str) -> Write:
-    """A batch wants a picture that is on its way, and waits for it. By the splitter; while the job has not ended."""
-    return Write(
-        name="join",
-        when=OneOf("state", (State.PENDING, State.RUNNING, State.HELD)),
-        joins={"batches": batch_id},
-    )
-
-
-def revive(job: Job, batch_id: str, now_ms: int) -> Write:
-    """A batch wants a picture that failed for a reason which may have passed: fresh tries, paid by that batch.
-
-    By the splitter; if the job is still the failed one that was seen. What was paid so far stays with whoever paid it.
-    A picture that is paid for and still to be had is not submitted again: the batch is its heir, who pays for the next
-    call if it comes to one.
-    """
-    inherits = resumes(job)
-    payer: dict[str, Value] = {"heir": batch_id} if inherits else next_payer(job, batch_id)
-    return Write(
-        name="revive",
-        when=AllOf((equals("state", State.FAILED), as_seen(job), same_cost(job))),
-        sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **payer},
-        removes=("tries", "idle_claims", "finished_at", *WAITING, *LAST_ERROR, *(() if inherits else ("heir",))),
-        joins={"batches": batch_id},
-    )
-
-
-def resumes(job: Job) -> bool:
-    """Whether a failed job that is revived has its paid picture still to be had."""
-    return job.stage is Stage.ACCEPTED
-
-
-def revivable(job: Job) -> bool:
-    """Whether a failed job may be given fresh tries by the next batch that asks for it."""
-    return job.state is State.FAILED and job.error_class is not None and not job.error_class.final
 
 
 def claim_to_submit(owner: str, now_ms: int, lease_ms: int, unit_price_usd: Decimal | None = None) -> Write:
@@ -452,25 +401,6 @@ def repay(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
     )
 
 
-def look_again(job: Job, *, reference: str, now_ms: int) -> Write:
-    """The provider is to be asked once more about the open call, or about the prediction that the operator names.
-
-    By the operator, of a held job as seen; a prediction is named only where the provider's answer was lost. Spends
-    nothing.
-    """
-    known: dict[str, Value] = {}
-    when: tuple[Condition, ...] = (equals("state", State.HELD), as_seen(job))
-    if reference:
-        known = {"stage": Stage.ACCEPTED, "reference": reference, CLAIMED: 1}
-        when = (*when, equals("stage", Stage.SUBMITTING))
-    return Write(
-        name="look_again",
-        when=AllOf(when),
-        sets={"state": State.PENDING, "updated_at": timestamp(now_ms), **known},
-        removes=(*WAITING, *HELD_MARKS, *LAST_ERROR),
-    )
-
-
 def disown(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
     """The provider does not know the prediction that the operator named: held as before, for another one. By the
     owner."""
@@ -485,87 +415,4 @@ def disown(fence: int, job: Job, fault: Fault, now_ms: int) -> Write:
             **last_error(fault),
         },
         removes=(*OPEN_ATTEMPT, "idle_claims", *WAITING, "reference", CLAIMED),
-    )
-
-
-def resubmit(job: Job, *, repays: bool, price_usd: Decimal, now_ms: int) -> Write:
-    """The picture is to be paid for anew, with fresh tries. By the operator, of a held job as seen.
-
-    `repays`: the earlier call may have been taken, so this counts as a repay, and so does the price of a call that the
-    provider is known to have taken; otherwise the operator knows that it was not.
-    """
-    paid = repays and job.stage is Stage.ACCEPTED and not job.has_settled(job.reference, job.call_attempt)
-    return Write(
-        name="resubmit",
-        when=AllOf((equals("state", State.HELD), as_seen(job))),
-        sets={"state": State.PENDING, "updated_at": timestamp(now_ms)},
-        removes=(*CALL, "tries", CLAIMED, *WAITING, *HELD_MARKS, *LAST_ERROR),
-        adds={**({"repays": 1} if repays else {}), **({"cost_usd": price_usd} if paid else {})},
-        joins={"settled_calls": job.reference} if paid else {},
-    )
-
-
-def give_up(job: Job, *, cost_usd: Decimal, now_ms: int) -> Write:
-    """The picture is not to be had. By the operator, of a held job as seen. `cost_usd`: what was paid for the call."""
-    call = job.reference if job.stage is Stage.ACCEPTED else call_mark(job.call_attempt)
-    return Write(
-        name="give_up",
-        when=AllOf((equals("state", State.HELD), as_seen(job))),
-        sets={
-            "state": State.FAILED,
-            "updated_at": timestamp(now_ms),
-            "finished_at": timestamp(now_ms),
-        },
-        removes=(*CALL, CLAIMED, *WAITING, *HELD_MARKS),
-        adds={"cost_usd": cost_usd},
-        joins={"settled_calls": call} if cost_usd else {},
-    )
-
-
-def cancel(job: Job, now_ms: int) -> Write:
-    """No batch wants the job any more, and nothing more is paid for it. By the reporter and the splitter, of a job that
-    was seen without an open call; while it is pending, or its owner's lease has run out, and it is untouched since."""
-    fault = Fault(ErrorClass.CANCELLED, "the batch was cancelled before the picture was asked for")
-    now = timestamp(now_ms)
-    return Write(
-        name="cancel",
-        when=AllOf((abandoned(job), as_seen(job))),
-        sets={"state": State.FAILED, "updated_at": now, "finished_at": now, **last_error(fault)},
-        removes=(*OPEN_ATTEMPT, "heir"),
-        # What was paid so far stays, and nothing is a number too.
-        adds={"cost_usd": Decimal(0)},
-    )
-
-
-def hand_over(job: Job, batch_id: str) -> Write:
-    """The batch that was to pay for the job is cancelled, and another one that waits for it pays for the next call. By
-    the same, on the same conditions, and while the payments and the payer are those that were seen."""
-    return Write(
-        name="hand_over",
-        when=AllOf((abandoned(job), as_seen(job), same_cost(job), equals("batch_id", job.batch_id))),
-        sets=next_payer(job, batch_id),
-        removes=("heir",),
-    )
-
-
-def expire(job: Job, now_ms: int) -> Write:
-    """Nobody got round to the job in its time. By the reporter; while it is pending, or its owner's lease has run out,
-    and it is untouched since seen.
-
-    One with a paid call that is still open is held: it has cost something, and its picture may be there.
-    """
-    now = timestamp(now_ms)
-    if job.stage is None:
-        fault = Fault(ErrorClass.EXPIRED, "the job was not started within seven days")
-        end: dict[str, Value] = {"state": State.FAILED, "finished_at": now}
-    else:
-        fault = Fault(ErrorClass.EXPIRED, "a paid call was made, and its picture was not fetched within seven days")
-        end = {"state": State.HELD, **now_held(now_ms)}
-    return Write(
-        name="expire",
-        when=AllOf((abandoned(job), as_seen(job))),
-        sets={**end, "updated_at": now, **last_error(fault)},
-        removes=OPEN_ATTEMPT,
-        # What was paid so far stays, and nothing is a number too; what a held job costs nobody knows.
-        adds={"cost_usd": Decimal(0)} if job.stage is None else {},
     )

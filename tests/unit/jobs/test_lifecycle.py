@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from functions.core.errors import ErrorClass, Fault
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand, lifecycle, operator
 from functions.core.jobs.records import Job, Stage, State
 from functions.core.writes import StaleWriteError, Write, apply
 from tests.fakes.lane import PRICE
@@ -52,12 +52,6 @@ OWNER_WRITES: dict[str, Callable[[int, Job], Write]] = {
 
 CONCLUSIONS = ("give_back", "fail", "hold", "repay")
 """What an owner concludes from the open call."""
-
-
-def test_a_job_is_created_once() -> None:
-    with pytest.raises(StaleWriteError) as stale:
-        apply(lifecycle.create("ab" * 32, model="m", spec="{}", batch_id="b", now_ms=5), created())
-    assert stale.value.record["batch_id"] == "a"
 
 
 def test_the_first_claim_announces_the_paid_call() -> None:
@@ -249,14 +243,14 @@ def test_success_forgets_the_errors_on_the_way() -> None:
 def test_a_picture_that_was_counted_when_it_failed_costs_nothing_more_when_it_comes() -> None:
     record = failed_paid()
     assert record["cost_usd"] == PRICE
-    record = taken_over(apply(lifecycle.revive(seen(record), "b", 6), record), now_ms=7)
+    record = taken_over(apply(demand.revive(seen(record), "b", 6), record), now_ms=7)
     assert apply(succeed(2, seen(record)), record)["cost_usd"] == PRICE
 
 
 def test_a_stored_picture_of_which_nobody_knows_the_call_is_of_the_last_one_and_paid_once() -> None:
     """Its worker died between storing it and saying so, and the operator had it bought again before it was found."""
     record = held_accepted()
-    record = apply(lifecycle.resubmit(seen(record), repays=True, price_usd=PRICE, now_ms=6), record)
+    record = apply(operator.resubmit(seen(record), repays=True, price_usd=PRICE, now_ms=6), record)
     record = taken_over(record, now_ms=7)
     assert record["cost_usd"] == PRICE
     assert apply(succeed(2, seen(record)), record)["cost_usd"] == PRICE
@@ -264,7 +258,7 @@ def test_a_stored_picture_of_which_nobody_knows_the_call_is_of_the_last_one_and_
 
 def test_a_picture_that_fails_a_second_time_is_counted_once() -> None:
     record = failed_paid()
-    record = taken_over(apply(lifecycle.revive(seen(record), "b", 6), record), now_ms=7)
+    record = taken_over(apply(demand.revive(seen(record), "b", 6), record), now_ms=7)
     record = apply(lifecycle.fail(2, seen(record), BROKEN, price_usd=PRICE, now_ms=8), record)
     assert (record["cost_usd"], record["settled_calls"]) == (PRICE, {"p1"})
 

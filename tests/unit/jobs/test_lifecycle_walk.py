@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from functions.core.jobs import lifecycle, news
+from functions.core.jobs import demand, lifecycle, news, operator
 from functions.core.jobs.records import Job, Stage, State
 from functions.core.writes import StaleWriteError, Write
 from tests.fakes.lane import JOB, PRICE
@@ -162,28 +162,28 @@ class Life(RuleBasedStateMachine):
     def the_operator_gives_up(self, data: st.DataObject, paid: bool) -> None:
         view = self.view(data)
         uncounted = view.stage is Stage.ACCEPTED and view.reference not in view.settled_calls
-        self.write(lifecycle.give_up(view, cost_usd=PRICE * (paid and uncounted), now_ms=self.now_ms))
+        self.write(operator.give_up(view, cost_usd=PRICE * (paid and uncounted), now_ms=self.now_ms))
 
     @rule(data=st.data())
     def the_operator_looks_again(self, data: st.DataObject) -> None:
         found = data.draw(st.sampled_from(["", *map(reference, sorted(self.taken))]))
-        self.write(lifecycle.look_again(self.view(data), reference=found, now_ms=self.now_ms))
+        self.write(operator.look_again(self.view(data), reference=found, now_ms=self.now_ms))
 
     @rule(data=st.data(), repays=st.booleans())
     def the_operator_resubmits(self, data: st.DataObject, repays: bool) -> None:
-        self.write(lifecycle.resubmit(self.view(data), repays=repays, price_usd=PRICE, now_ms=self.now_ms))
+        self.write(operator.resubmit(self.view(data), repays=repays, price_usd=PRICE, now_ms=self.now_ms))
 
     @rule(batch=st.sampled_from(["b", "c"]))
     def a_batch_joins(self, batch: str) -> None:
-        assert self.write(lifecycle.join(batch)) is not self.job.state.ended
+        assert self.write(demand.join(batch)) is not self.job.state.ended
 
     @rule(data=st.data(), batch=st.sampled_from(["b", "c"]))
     def a_batch_revives(self, data: st.DataObject, batch: str) -> None:
-        self.write(lifecycle.revive(self.view(data), batch, self.now_ms))
+        self.write(demand.revive(self.view(data), batch, self.now_ms))
 
     @rule(data=st.data())
     def a_job_expires(self, data: st.DataObject) -> None:
-        self.write(lifecycle.expire(self.view(data), self.now_ms))
+        self.write(demand.expire(self.view(data), self.now_ms))
 
     @invariant()
     def each_payment_that_is_known_is_counted_once(self) -> None:

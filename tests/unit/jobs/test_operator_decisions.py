@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from functions.core.errors import ErrorClass, Fault
-from functions.core.jobs import lifecycle
+from functions.core.jobs import lifecycle, operator
 from functions.core.jobs.records import Stage, State
 from functions.core.ports import Completed, Output, PollError, Refused
 from functions.core.writes import StaleWriteError, apply
@@ -29,7 +29,7 @@ async def look_again(lane: Lane, reference: str, *, age_ms: int = 0) -> None:
     await lane.until_gone()
     assert lane.job().state is State.HELD
     lane.jobs.records[JOB]["submitting_at"] -= age_ms
-    lane.jobs.write(JOB, lifecycle.look_again(lane.job(), reference=reference, now_ms=lane.clock.now_ms()))
+    lane.jobs.write(JOB, operator.look_again(lane.job(), reference=reference, now_ms=lane.clock.now_ms()))
     await lane.until_gone()
 
 
@@ -39,7 +39,7 @@ def test_a_prediction_that_the_provider_does_not_know_is_forgotten_and_another_o
     job = lane.job()
     assert (job.state, job.stage, job.reference, job.reference_claimed) == (State.HELD, Stage.SUBMITTING, "", 0)
     assert (job.held_at != "", "'typo'" in job.error_message, job.cost_usd) == (True, True, None)
-    again = apply(lifecycle.look_again(job, reference="right", now_ms=9), lane.jobs.records[JOB])
+    again = apply(operator.look_again(job, reference="right", now_ms=9), lane.jobs.records[JOB])
     assert (seen(again).state, seen(again).reference) == (State.PENDING, "right")
 
 
@@ -70,7 +70,7 @@ def test_only_the_prediction_that_the_operator_named_is_disowned() -> None:
 
 @pytest.mark.parametrize("since", [{"state": State.HELD}, {"attempt_count": 3}, {"stage": Stage.SUBMITTING}])
 def test_a_prediction_is_disowned_by_the_owner_of_the_call_as_it_was_seen(since: Record) -> None:
-    named = apply(lifecycle.look_again(seen(held()), reference="p9", now_ms=9), held())
+    named = apply(operator.look_again(seen(held()), reference="p9", now_ms=9), held())
     looking = taken_over(named, now_ms=10)
     disown = lifecycle.disown(2, seen(looking), Fault(ErrorClass.AMBIGUOUS, "unknown", 404), 11)
     assert apply(disown, looking)["state"] == State.HELD
@@ -80,11 +80,11 @@ def test_a_prediction_is_disowned_by_the_owner_of_the_call_as_it_was_seen(since:
 
 def test_a_prediction_is_named_only_where_the_provider_gave_none() -> None:
     with pytest.raises(StaleWriteError):
-        apply(lifecycle.look_again(seen(held_accepted()), reference="p9", now_ms=9), held_accepted())
+        apply(operator.look_again(seen(held_accepted()), reference="p9", now_ms=9), held_accepted())
 
 
 def test_what_an_operator_named_wrongly_is_no_payment_when_the_call_reports_itself() -> None:
-    named = apply(lifecycle.look_again(seen(held()), reference="wrong", now_ms=9), held())
+    named = apply(operator.look_again(seen(held()), reference="wrong", now_ms=9), held())
     job = seen(apply(finish(seen(named), "p1"), named))
     assert (job.state, job.cost_usd, job.reference) == (State.SUCCESS, PRICE, "p1")
     assert (job.settled_calls, job.reference_claimed) == (frozenset(), 0)
@@ -94,20 +94,20 @@ def test_what_an_operator_named_wrongly_is_no_payment_when_the_call_reports_itse
 def test_a_call_that_was_given_up_as_paid_is_not_counted_again_when_it_succeeds_late(
     before: Record, cost: Decimal
 ) -> None:
-    given_up = apply(lifecycle.give_up(seen(before), cost_usd=PRICE, now_ms=9), before)
+    given_up = apply(operator.give_up(seen(before), cost_usd=PRICE, now_ms=9), before)
     job = seen(apply(finish(seen(given_up), "p1"), given_up))
     assert (job.state, job.cost_usd) == (State.SUCCESS, cost)
 
 
 def test_another_call_of_a_job_that_was_given_up_as_paid_is_counted() -> None:
-    given_up = apply(lifecycle.give_up(seen(held()), cost_usd=PRICE, now_ms=9), held())
+    given_up = apply(operator.give_up(seen(held()), cost_usd=PRICE, now_ms=9), held())
     assert seen(apply(finish(seen(given_up), "p9", attempt=7), given_up)).cost_usd == 2 * PRICE
 
 
 def test_a_call_that_the_provider_took_stays_in_the_books_when_another_one_is_made() -> None:
-    record = apply(lifecycle.resubmit(seen(held_accepted()), repays=True, price_usd=PRICE, now_ms=9), held_accepted())
+    record = apply(operator.resubmit(seen(held_accepted()), repays=True, price_usd=PRICE, now_ms=9), held_accepted())
     assert (seen(record).cost_usd, seen(record).settled_calls) == (PRICE, frozenset({"p1"}))
-    not_taken = lifecycle.resubmit(seen(held_accepted()), repays=False, price_usd=PRICE, now_ms=9)
+    not_taken = operator.resubmit(seen(held_accepted()), repays=False, price_usd=PRICE, now_ms=9)
     assert seen(apply(not_taken, held_accepted())).cost_usd is None
 
 
