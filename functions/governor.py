@@ -6,7 +6,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.core.lanes.governing_alarms import parse_alarm
+from functions.core.governing.alarms import parse_alarm
 from functions.observability import log_event, logger
 from functions.runtime import governor as runtime
 

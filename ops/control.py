@@ -1,7 +1,8 @@
 """Pausing, resuming and cancelling: batches, lanes and the intake.
 
-Everything may be done twice: what is so already stays as it is, and is told as unchanged. What was decided is kept in
-the tables; no deploy resets it.
+Everything may be done twice: what is so already stays as it is, and is told as unchanged. What is resumed once more is
+rung once more, which makes good what an attempt that died in between has left undone. What was decided is kept in the
+tables; no deploy resets it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Change:
 
     paused: why it is paused now, empty if it is not. changed: it was not so before; `was`: what it was paused for then.
     later: AWS is at work on another change, and the governor carries this one out within a minute. batches: how many
-    are rung anew by it.
+    are rung anew by it. accepted: the model whose price the intake goes on at, and is not stopped for again so soon.
     """
 
     kind: Kind
@@ -53,6 +54,7 @@ class Change:
     changed: bool
     later: bool = False
     batches: int = 0
+    accepted: str = ""
 
 
 def pause_batch(stack: Stack, text: str) -> Change:
@@ -72,18 +74,19 @@ def pause_batch(stack: Stack, text: str) -> Change:
 
 
 def resume_batch(stack: Stack, text: str) -> Change:
-    """Let a batch go on, also one that waits to be confirmed.
+    """Let a batch go on, also one that waits to be confirmed. What waits of one that is not paused is rung once more.
 
     Raises:
         NotFoundError: when there is no such batch.
         UsageError: when it has ended or is being cancelled.
         CommandError: when the splitter could not be told.
     """
-    batch = _open_batch(stack, text, "resume")
-    if not batch.paused:
-        return Change(kind=Kind.BATCH, name=batch.batch_id, changed=False)
+    batch, steering = _open_batch(stack, text, "resume"), _steering(stack)
     try:
-        after = _steering(stack).resume(batch)
+        if not batch.paused:
+            rung = steering.ring_batch(batch.batch_id)
+            return Change(kind=Kind.BATCH, name=batch.batch_id, changed=False, batches=int(rung))
+        after = steering.resume(batch)
     except StaleWriteError:
         after = _open_batch(stack, batch.batch_id, "resume")
         return Change(kind=Kind.BATCH, name=after.batch_id, paused=after.paused, changed=False)
@@ -136,7 +139,7 @@ def pause_lane(stack: Stack, catalog: Catalog, model: str) -> Change:
 
 
 def resume_lane(stack: Stack, catalog: Catalog, model: str) -> Change:
-    """Let a lane go on, and ring what waits for it: workers dropped the messages of a paused lane.
+    """Let a lane go on, and ring what waits for it, paused or not: workers dropped the messages of a paused lane.
 
     Raises:
         NotFoundError: when there is no such lane.
@@ -144,19 +147,18 @@ def resume_lane(stack: Stack, catalog: Catalog, model: str) -> Change:
     """
     key, table = _account_of(stack, catalog, model), stack.lanes()
     was = pace_of(table.get_many([key], consistent=True).get(key, {}), catalog.models[model]).paused
-    if not was:
-        return Change(kind=Kind.LANE, name=model, changed=False)
-    with suppress(StaleWriteError):  # the record is gone, and the pause with it
-        table.write(key, control.resume(model))
+    if was:
+        with suppress(StaleWriteError):  # the record is gone, and the pause with it
+            table.write(key, control.resume(model))
     try:
         batches = _steering(stack).ring_lane(model)
     except UndeliveredError as error:
         raise _untold(error) from error
-    return Change(kind=Kind.LANE, name=model, was=was, changed=True, batches=batches)
+    return Change(kind=Kind.LANE, name=model, was=was, changed=bool(was), batches=batches)
 
 
 def pause_intake(stack: Stack) -> Change:
-    """Take no new files in, and ring no more jobs; what the lanes have is worked off."""
+    """Take no new files in, and ring no more jobs; what lies in the lanes' queues is worked off."""
     was = ""
     try:
         stack.lanes().write(INTAKE, control.pause_intake(PAUSED_BY_OPERATOR, SystemClock().now_ms()))
@@ -167,13 +169,17 @@ def pause_intake(stack: Stack) -> Change:
 
 
 def resume_intake(stack: Stack) -> Change:
-    """Take files in again."""
+    """Take files in again; for a while the price of the lane that the intake was stopped for is not held against it."""
     table = stack.lanes()
-    was = control.intake_of(table.get_many([INTAKE], consistent=True).get(INTAKE, {})).paused
-    with suppress(StaleWriteError):  # it is not paused
-        table.write(INTAKE, control.resume_intake())
+    seen = _intake(stack)
+    if seen.paused:
+        try:
+            table.write(INTAKE, control.resume_intake(seen, SystemClock().now_ms()))
+        except StaleWriteError as stale:  # somebody has resumed it, and it may have been paused for something else
+            if now := control.intake_of(stale.record).paused:
+                return Change(kind=Kind.INTAKE, paused=now, was=now, changed=False)
     done = EventSourceMappings(stack.lambda_()).change(stack.intake_mapping, enabled=True)
-    return Change(kind=Kind.INTAKE, was=was, changed=bool(was), later=not done)
+    return Change(kind=Kind.INTAKE, was=seen.paused, changed=bool(seen.paused), later=not done, accepted=seen.dear)
 
 
 def pause_all(stack: Stack, catalog: Catalog) -> Iterator[Change]:
@@ -192,7 +198,11 @@ def resume_all(stack: Stack, catalog: Catalog) -> Iterator[Change]:
 
 def intake_pause(stack: Stack) -> str:
     """Why the intake is paused, empty if it is not."""
-    return control.intake_of(stack.lanes().get_many([INTAKE], consistent=True).get(INTAKE, {})).paused
+    return _intake(stack).paused
+
+
+def _intake(stack: Stack) -> control.Intake:
+    return control.intake_of(stack.lanes().get_many([INTAKE], consistent=True).get(INTAKE, {}))
 
 
 def _steering(stack: Stack) -> Steering:
@@ -231,6 +241,6 @@ def _account_of(stack: Stack, catalog: Catalog, model: str) -> str:
 
 def _untold(error: Exception) -> CommandError:
     return CommandError(
-        f"It goes on, and the splitter could not be told ({error}). Each open batch sends for its jobs within some "
-        "minutes by itself."
+        f"It goes on, and the splitter could not be told ({error}). The same command tells it again; without it, each "
+        "open batch sends for its jobs within some minutes by itself."
     )

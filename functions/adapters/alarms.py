@@ -11,7 +11,7 @@ _NAMES_PER_REQUEST = 100  # DescribeAlarms' limit
 
 @dataclass(frozen=True, slots=True)
 class CloudWatchAlarms:
-    """Metric alarms. Implements `functions.core.lanes.governing_ports.Alarms`."""
+    """Metric alarms. Implements `functions.core.governing.ports.Alarms`."""
 
     client: Any
 

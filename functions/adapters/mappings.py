@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from functions.core.lanes.governing_ports import Feed
+from functions.core.governing.ports import Feed
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -16,7 +16,7 @@ _CHANGING = frozenset({"Creating", "Updating", "Deleting"})
 
 @dataclass(frozen=True, slots=True)
 class EventSourceMappings:
-    """Mappings of SQS queues. Implements `functions.core.lanes.governing_ports.Mappings`."""
+    """Mappings of SQS queues. Implements `functions.core.governing.ports.Mappings`."""
 
     client: LambdaClient
 

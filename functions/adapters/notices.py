@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class OperatorTopic:
-    """The operator's topic. Implements `functions.core.lanes.governing_ports.Operator`."""
+    """The operator's topic. Implements `functions.core.governing.ports.Operator`."""
 
     client: Any
     arn: str

@@ -13,7 +13,7 @@ from functions.adapters.dynamodb import Table
 from functions.adapters.mappings import EventSourceMappings
 from functions.adapters.notices import OperatorTopic
 from functions.core.catalog import load_catalog
-from functions.core.lanes.governing import Governor
+from functions.core.governing.governor import Governor
 from functions.observability import gauges, log_event
 from functions.runtime.providers import CLOCK, image_api, loop
 from functions.settings import read_settings

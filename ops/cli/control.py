@@ -41,10 +41,11 @@ def pause(
     """Stop buying: for a batch, for a lane, or altogether. Calls that are under way finish, and nothing is lost.
 
     A paused batch is still read to its end, and publishes what it has at its deadline. A paused lane makes no calls for
-    any batch. With the intake paused, files that are uploaded wait, no batch is rung on, and what is in the lanes
-    already, some two minutes of work, is worked off.
+    any batch. With the intake paused, what lies in the lanes' queues, some two minutes of work, is worked off; batches
+    that were taken in wait, and go on when it is resumed. Files that are uploaded wait for up to ten days: resume it
+    before then, or upload them again afterwards.
 
-    It stays so until you resume it; a deploy does not.
+    It stays so until you resume it; a deploy does not. A batch ends seven days after its upload all the same.
     """
     _one(batch, lane, everything=everything, intake=intake)
     stack, catalog = connect(context), load_catalog()
@@ -69,7 +70,11 @@ def resume(
 ) -> None:
     """Let go on what was paused, by you or by a guardrail. A batch that waits to be confirmed is confirmed by it.
 
-    Batches that were paused by themselves are not resumed with their lane or by --all.
+    An intake that was stopped since a lane's pictures became dear goes on at their price: for an hour it is not stopped
+    for the price of that lane again. Batches that were paused by themselves are not resumed with their lane or by
+    --all.
+
+    If it fails half way, do it again: what waits of a batch or a lane is sent for anew, paused or not.
     """
     _one(batch, lane, everything=everything, intake=intake)
     stack, catalog = connect(context), load_catalog()
@@ -158,15 +163,32 @@ def _paused(change: Change) -> str:
         case Kind.LANE:
             return f"{what} is paused; what is being made finishes. Go on: imagebatch resume --lane {change.name}"
         case Kind.INTAKE:
-            return f"{what} is paused; uploaded files wait. Go on: imagebatch resume --intake"
+            return (
+                f"{what} is paused; what lies in the lanes' queues is worked off, batches wait, and uploaded files for "
+                "up to ten days. Go on: imagebatch resume --intake"
+            )
 
 
 def _resumed(change: Change) -> str:
     what = _what(change)
     if not change.changed:
-        return f"{what} is paused: {change.paused}." if change.paused else f"{what} is not paused."
-    waiting = f", and {counted(change.batches, 'batch', 'batches')} with it" if change.kind is Kind.LANE else ""
-    return f"{what} goes on{waiting}. It was paused: {change.was}."
+        return f"{what} is paused: {change.paused}." if change.paused else f"{what} is not paused{_anew(change)}."
+    waiting = f", and {_batches(change)} with it" if change.kind is Kind.LANE else ""
+    price = f" For an hour it is not stopped for the price of {change.accepted} again." if change.accepted else ""
+    return f"{what} goes on{waiting}. It was paused: {change.was}.{price}"
+
+
+def _anew(change: Change) -> str:
+    """What was sent for although nothing was paused."""
+    if change.kind is Kind.INTAKE or not change.batches:
+        return ""
+    if change.kind is Kind.BATCH:
+        return "; what waits of it is sent for anew"
+    return f"; what waits for it is sent for anew, of {_batches(change)}"
+
+
+def _batches(change: Change) -> str:
+    return counted(change.batches, "batch", "batches")
 
 
 def _what(change: Change) -> str:

@@ -11,6 +11,7 @@ import typer
 from typer.testing import Result
 
 from functions.adapters.batches import DynamoBatchStore
+from functions.adapters.clock import SystemClock
 from functions.adapters.mappings import EventSourceMappings
 from functions.adapters.sqs import SqsQueue, UndeliveredError
 from functions.core.batches.messages import Close, Ring, parse_intake, parse_report
@@ -19,8 +20,10 @@ from functions.core.batches.records import Batch
 from functions.core.batches.steering import PAUSED_BY_OPERATOR
 from functions.core.catalog import load_catalog
 from functions.core.lanes import control as lane_control
-from functions.core.lanes.control import intake_of
+from functions.core.lanes.control import Intake, intake_of
 from functions.core.lanes.records import INTAKE, Pace, account_record, pace_of
+from functions.core.writes import StaleWriteError, Write
+from ops import control
 from ops.cli import asking
 from ops.stack import Stack
 
@@ -60,8 +63,12 @@ def pace(stack: Stack) -> Pace:
     return pace_of(stack.lanes().get_many([key], consistent=True).get(key, {}), load_catalog().models[LANE])
 
 
+def intake_record(stack: Stack) -> Intake:
+    return intake_of(stack.lanes().get_many([INTAKE], consistent=True).get(INTAKE, {}))
+
+
 def intake(stack: Stack) -> str:
-    return intake_of(stack.lanes().get_many([INTAKE], consistent=True).get(INTAKE, {})).paused
+    return intake_record(stack).paused
 
 
 def reads_files(stack: Stack) -> bool:
@@ -95,8 +102,11 @@ def test_a_batch_is_paused_and_resumed(run: Run, stack: Stack) -> None:
     ((ring,),) = (parse_intake(body) for body in sent(stack, stack.intake_queue))
     assert ring == Ring(BATCH, 10, LANE, 0, batch(stack).ring_chain(LANE))
 
-    assert "is not paused" in run("resume", BATCH).stdout
-    assert sent(stack, stack.intake_queue) == []
+    again = run("resume", BATCH)
+    assert (again.exit_code, "is not paused; what waits of it is sent for anew." in again.stdout) == (0, True)
+    ((second,),) = (parse_intake(body) for body in sent(stack, stack.intake_queue))
+    assert second == Ring(BATCH, 10, LANE, 0, batch(stack).ring_chain(LANE))
+    assert second != ring
 
 
 def test_a_batch_that_waits_to_be_confirmed_is_confirmed_by_resuming_it(
@@ -139,8 +149,10 @@ def test_a_lane_is_paused_and_resumed_with_the_batches_that_wait_for_it(
     assert "goes on, and 1 batch with it" in resumed.stdout
     ((body, delay),) = told
     assert (parse_intake(body), delay > 0) == ((Ring(BATCH, 10, LANE, 0, batch(stack).ring_chain(LANE)),), True)
-    assert "is not paused" in run("resume", "--lane", LANE).stdout
-    assert len(told) == 1
+    settings = pace(stack).settings
+    again = run("resume", "--lane", LANE)
+    assert "is not paused; what waits for it is sent for anew, of 1 batch." in again.stdout
+    assert (again.exit_code, len(told), pace(stack).settings) == (0, 2, settings)
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
@@ -164,7 +176,33 @@ def test_the_intake_is_paused_and_resumed_at_once(run: Run, stack: Stack) -> Non
 def test_an_intake_that_a_guardrail_paused_keeps_its_reason_until_it_is_resumed(run: Run, stack: Stack) -> None:
     stack.lanes().write(INTAKE, lane_control.pause_intake("pictures became dear", 1))
     assert "is paused already: pictures became dear" in run("pause", "--intake").stdout
-    assert "It was paused: pictures became dear." in run("resume", "--intake").stdout
+    result = run("resume", "--intake")
+    assert "It was paused: pictures became dear." in result.stdout
+    assert "For an hour" not in result.stdout
+
+
+def test_an_intake_that_was_stopped_for_a_price_goes_on_at_it_for_an_hour(run: Run, stack: Stack) -> None:
+    def stop(change: str) -> Write:
+        return lane_control.stop_intake(LANE, "dear", notice="dear", change=change, now_ms=SystemClock().now_ms())
+
+    stack.lanes().write(INTAKE, stop("09:00"))
+    resumed = run("resume", "--intake")
+    assert f"For an hour it is not stopped for the price of {LANE} again." in resumed.stdout
+    with pytest.raises(StaleWriteError):
+        stack.lanes().write(INTAKE, stop("10:00"))
+    assert intake(stack) == ""
+
+
+def test_an_intake_that_is_stopped_while_somebody_resumes_it_stays_so_and_says_why(
+    run: Run, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("pause", "--intake")
+    stack.lanes().write(INTAKE, lane_control.resume_intake(intake_record(stack), 1))
+    stack.lanes().write(INTAKE, lane_control.pause_intake("pictures became dear", 2))
+    monkeypatch.setattr(control, "_intake", lambda _: Intake(paused=PAUSED_BY_OPERATOR, paused_at=1))
+    result = run("resume", "--intake")
+    assert (result.exit_code, "The intake is paused: pictures became dear." in result.stdout) == (0, True)
+    assert (intake(stack), reads_files(stack)) == ("pictures became dear", False)
 
 
 def test_a_mapping_that_is_being_changed_is_left_to_the_governor(

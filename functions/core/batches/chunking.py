@@ -107,16 +107,17 @@ class Chunker:
         except StaleWriteError:  # the batch was closed meanwhile: it waits for nothing any more
             self._drop(batch.batch_id, gathered.waiting)
             return False
-        if added and part.end < chunk.end:
-            self.intake.send([dump(_after(part, chunk))])
-        self.log(
-            "part_made",
-            batch_id=batch.batch_id,
-            part=part.offset,
-            rows=part.rows,
-            requested=part.requested,
-            duplicates=part.requested - len(gathered.paid),
-        )
+        if added:
+            if part.end < chunk.end:
+                self.intake.send([dump(_after(part, chunk))])
+            self.log(
+                "part_made",
+                batch_id=batch.batch_id,
+                part=part.offset,
+                rows=part.rows,
+                requested=part.requested,
+                duplicates=part.requested - len(gathered.paid),
+            )
         if part.first_row == 1:
             self.ringer.start(batch, part, content, frozenset(gathered.waiting))
         return bool(gathered.waiting)

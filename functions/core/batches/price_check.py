@@ -1,4 +1,10 @@
-"""Whether a batch may start at what its pictures cost now, or waits for somebody to confirm that it may."""
+"""Whether a batch may start at what its pictures cost now, or waits for somebody to confirm that it may.
+
+A batch is looked at once, by the models of its first part, before anything of it is rung. A model that appears in a
+later part only, and a lane whose last hour has few pictures, start at any price; what they cost after that is what the
+alarm on costs is for (`functions.core.governing`). Looking at each part instead would stop a batch in its middle for a
+price that it did not begin with.
+"""
 
 from __future__ import annotations
 

@@ -113,9 +113,10 @@ class Ringer:
     def start(self, batch: Batch, part: Part, content: ManifestPart, waiting: frozenset[str] | None) -> None:
         """Begin to ring a batch with its first part: what the lane has room for and its first jobs at once.
 
-        A batch that is paused by now is rung when it is resumed, and so is one whose pictures cost more than they used
-        to, which is paused by this. waiting: the jobs of the part that are not done; None
-        if that is not known.
+        A batch that is paused by now is rung when it is resumed. One whose pictures cost more than they used to is
+        paused by this; only the models of this part are looked at (see `price_check`).
+
+        waiting: the jobs of the part that are not done; None if that is not known.
         """
         known = self.batches.get(batch.batch_id)
         if known is None or known.paused or known.cancelled or self._is_too_dear(known, content):

@@ -1,4 +1,4 @@
-"""What the operator does with batches: pause, resume, cancel; and rings a lane anew that was paused."""
+"""What the operator does with batches: pause, resume, cancel; and rings batches and lanes anew."""
 
 from __future__ import annotations
 
@@ -69,19 +69,28 @@ class Steering:
         self.reports.send([dump(Close(batch_id))])
         return batch
 
+    def ring_batch(self, batch_id: str) -> bool:
+        """Ring the waiting jobs of a batch that is not paused once more; whether there may be any."""
+        return self._ring_anew(batch_id, self.models)
+
     def ring_lane(self, model: str) -> int:
         """Ring the waiting jobs of a lane that was paused, of every open batch; how many batches that are."""
-        rung = 0
-        for batch_id in self.batches.open_batches():
-            first, now_ms = self._first_part(batch_id), self.clock.now_ms()
-            if first is None:
-                continue
-            with suppress(StaleWriteError):  # it is paused itself, or has an end
+        batches = self.batches.open_batches()
+        return sum(self._ring_anew(batch_id, [model], LANE_KNOWN_SECONDS) for batch_id in batches)
+
+    def _ring_anew(self, batch_id: str, models: Collection[str], delay_seconds: int = 0) -> bool:
+        """Ring what waits of a batch from the beginning; False if it is paused, has ended or has no part yet."""
+        first, now_ms = self._first_part(batch_id), self.clock.now_ms()
+        if first is None:
+            return False
+        rings = []
+        with suppress(StaleWriteError):  # it is paused itself, or has an end
+            for model in models:
                 batch = self.batches.write(batch_id, batch_changes.ring_anew(model, now_ms))
-                ring = Ring(batch_id, first.offset, model, 0, batch.ring_chain(model))
-                self.intake.send([dump(ring)], delay_seconds=LANE_KNOWN_SECONDS)
-                rung += 1
-        return rung
+                rings.append(dump(Ring(batch_id, first.offset, model, 0, batch.ring_chain(model))))
+        if rings:
+            self.intake.send(rings, delay_seconds=delay_seconds)
+        return bool(rings)
 
     def _first_part(self, batch_id: str) -> Part | None:
         return next(iter(self.batches.parts(batch_id)), None)

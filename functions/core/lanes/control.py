@@ -20,6 +20,10 @@ from functions.core.writes import Above, AllOf, AnyOf, AtMost, Condition, Lacks,
 CLIMB_SECONDS = 45
 """A lane climbs at most once in so long: a tick that is delivered twice is one tick."""
 
+ACCEPTED_SECONDS = 3600
+"""For so long after somebody has resumed the intake, it is not stopped for the same lane's price again: until the hour
+that the price is compared with has it, too."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
@@ -27,13 +31,15 @@ class Control:
 
     `workers_limit` and `workers_throttle`: the most workers at a time, by the operator and by the governor.
     `rate_throttle`: the most images a minute, by the governor. `halved_at`: when it throttled last (epoch ms).
-    `notice`: what the operator is still to be told.
+    `quoted_at`: when the provider last said a price that could be believed (epoch ms). `notice`: what the operator is
+    still to be told.
     """
 
     workers_limit: int | None = None
     workers_throttle: int | None = None
     rate_throttle: Decimal | None = None
     halved_at: int = 0
+    quoted_at: int = 0
     notice: str = ""
 
     @property
@@ -53,6 +59,7 @@ def control_of(record: Mapping[str, Any]) -> Control:
         workers_throttle=whole("workers_throttle"),
         rate_throttle=Decimal(record["rate_throttle"]) if "rate_throttle" in record else None,
         halved_at=int(record.get("halved_at", 0)),
+        quoted_at=int(record.get("quoted_at", 0)),
         notice=str(record.get("notice", "")),
     )
 
@@ -61,11 +68,13 @@ def control_of(record: Mapping[str, Any]) -> Control:
 class Intake:
     """The intake's record. `paused`: why it is, empty if it is not; `paused_at`: since when (epoch ms).
 
-    `notice`: what the operator is still to be told.
+    `dear`: the model whose price it was stopped for, empty if it was paused for something else. `notice`: what the
+    operator is still to be told.
     """
 
     paused: str = ""
     paused_at: int = 0
+    dear: str = ""
     notice: str = ""
 
 
@@ -74,6 +83,7 @@ def intake_of(record: Mapping[str, Any]) -> Intake:
     return Intake(
         paused=str(record.get("paused", "")),
         paused_at=int(record.get("paused_at", 0)),
+        dear=str(record.get("dear", "")),
         notice=str(record.get("notice", "")),
     )
 
@@ -94,6 +104,14 @@ def ceiling(calls: int | None) -> Write:
 def limit(model: str, per_minute: int | None) -> Write:
     """The most images a minute of a lane; None: as many as it finds. Account's record."""
     return _set("limit", lane_field("limit", model), per_minute, adds={SETTINGS: 1})
+
+
+def forget_rate(model: str) -> Write:
+    """What a lane has found of its limit is forgotten: it begins anew. Account's record; if it has found anything."""
+    found = tuple(
+        lane_field(name, model) for name in ("rate", "found", "step", "noise", "probe_s", "tuned_us", "cut_us")
+    )
+    return Write(name="forget_rate", when=Above(found[0], 0), removes=found, adds={SETTINGS: 1})
 
 
 def workers_limit(workers: int | None) -> Write:
@@ -122,9 +140,17 @@ def pause_intake(why: str, now_ms: int) -> Write:
     return Write(name="pause_intake", when=Missing("paused"), sets={"paused": why, "paused_at": now_ms})
 
 
-def resume_intake() -> Write:
-    """New files are taken in again. Intake's record."""
-    return Write(name="resume_intake", when=Above("paused_at", 0), removes=("paused", "paused_at"))
+def resume_intake(seen: Intake, now_ms: int) -> Write:
+    """New files are taken in again. While the intake is paused as it was seen. Intake's record.
+
+    If it was stopped for the price of a lane, that price is accepted, for `ACCEPTED_SECONDS`.
+    """
+    return Write(
+        name="resume_intake",
+        when=equals("paused_at", seen.paused_at),
+        sets={lane_field("accepted_at", seen.dear): now_ms} if seen.dear else {},
+        removes=("paused", "paused_at", "dear"),
+    )
 
 
 # The governor's.
@@ -172,29 +198,37 @@ def climb(seen: Control, *, workers: int | None, rate: Decimal | None, now_ms: i
 
 def throttle_rate(model: str, per_minute: Decimal | None, *, seen: Decimal | None) -> Write:
     """The workers see the throttle of the lane's rate, None for none. While it is as it was seen. Account's record."""
-    throttled = lane_field("throttled", model)
+    return _replace("throttle_rate", lane_field("throttled", model), per_minute, seen)
+
+
+def quote(model: str, price_usd: Decimal | None, *, seen: Decimal | None) -> Write:
+    """What the provider asks for a picture; None: nobody knows, and the catalog's price counts.
+
+    While it is as it was seen. Account's record.
+    """
+    return _replace("quote", lane_field("price_usd", model), price_usd, seen)
+
+
+def quoted(now_ms: int) -> Write:
+    """The provider has said its price. Whoever asked later has the word. Lane's record."""
     return Write(
-        name="throttle_rate",
-        when=_as_seen(throttled, seen),
-        sets={} if per_minute is None else {throttled: per_minute},
-        removes=(throttled,) if per_minute is None else (),
-        adds={SETTINGS: 1},
+        name="quoted",
+        when=AnyOf((Missing("quoted_at"), AtMost("quoted_at", now_ms))),
+        sets={"quoted_at": now_ms},
     )
 
 
-def quote(model: str, price_usd: Decimal, *, seen: Decimal | None) -> Write:
-    """What the provider asks for a picture has changed. While it is as it was seen. Account's record."""
-    price = lane_field("price_usd", model)
-    return Write(name="quote", when=_as_seen(price, seen), sets={price: price_usd}, adds={SETTINGS: 1})
-
-
 def stop_intake(model: str, why: str, *, notice: str, change: str, now_ms: int) -> Write:
-    """No new files are taken in, because a lane became dear. Once for each change of its alarm. Intake's record."""
-    changed = lane_field("change", model)
+    """No new files are taken in, because a lane became dear. Intake's record.
+
+    Once for each change of its alarm, and not within `ACCEPTED_SECONDS` of somebody's accepting the lane's price.
+    """
+    changed, accepted = lane_field("change", model), lane_field("accepted_at", model)
+    long_ago = AtMost(accepted, now_ms - ACCEPTED_SECONDS * 1000)
     return Write(
         name="stop_intake",
-        when=AllOf((Missing("paused"), Lacks(changed, change))),
-        sets={"paused": why, "paused_at": now_ms, "notice": notice, changed: frozenset({change})},
+        when=AllOf((Missing("paused"), Lacks(changed, change), AnyOf((Missing(accepted), long_ago)))),
+        sets={"paused": why, "paused_at": now_ms, "dear": model, "notice": notice, changed: frozenset({change})},
     )
 
 
@@ -210,5 +244,11 @@ def _set(name: str, attribute: str, value: int | None, adds: Mapping[str, int] |
     return Write(name=name, when=other, sets={attribute: value}, adds=adds or {})
 
 
-def _as_seen(attribute: str, value: Decimal | None) -> Condition:
-    return Missing(attribute) if value is None else equals(attribute, value)
+def _replace(name: str, attribute: str, value: Decimal | None, seen: Decimal | None) -> Write:
+    return Write(
+        name=name,
+        when=Missing(attribute) if seen is None else equals(attribute, seen),
+        sets={} if value is None else {attribute: value},
+        removes=(attribute,) if value is None else (),
+        adds={SETTINGS: 1},
+    )

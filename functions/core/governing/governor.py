@@ -10,37 +10,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from functions.core.catalog import Model
+from functions.core.governing import notices
+from functions.core.governing.alarms import ALARM, AlarmChange, Guardrail, alarm_name, guarded
+from functions.core.governing.attempts import Attempts
+from functions.core.governing.ports import Alarms, Feed, Gauges, LaneTable, Mappings, Operator
+from functions.core.governing.prices import Prices
+from functions.core.governing.recent import Recent, Windows
+from functions.core.governing.workers import climbed, halved, workers_needed
 from functions.core.lanes import control as changes
-from functions.core.lanes import governing_notices as notices
 from functions.core.lanes.control import Control, control_of, intake_of
-from functions.core.lanes.governing_alarms import ALARM, AlarmChange, Guardrail, alarm_name, guarded
-from functions.core.lanes.governing_attempts import Attempts
-from functions.core.lanes.governing_ports import Alarms, Feed, LaneTable, Mappings, Operator
-from functions.core.lanes.governing_recent import Recent, Windows
-from functions.core.lanes.governing_workers import climbed, halved, workers_needed
 from functions.core.lanes.pacing import sweep
 from functions.core.lanes.records import INTAKE, Pace, account_record, lane_record, pace_of
-from functions.core.ports import Clock, EventLog, ImageApi, PollError
+from functions.core.ports import Clock, EventLog, ImageApi
 from functions.core.writes import StaleWriteError, Write
 
 FEWEST_ATTEMPTS = 20
 """A lane is not slowed down for what fewer calls show."""
 
-QUOTE_SECONDS = 10.0
-"""For so long a provider may think about its price."""
-
 WHY_DEAR = "the pictures of {model} cost more than before"
 """Why the intake is paused, when the governor has paused it."""
-
-
-class Gauges(Protocol):
-    """Metrics of where a lane stands."""
-
-    def __call__(self, model: str, **values: Any) -> None:
-        """Publish values by the name of their metric; what is None is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +97,7 @@ class Governor:
             if guardrail is Guardrail.ERROR_RATE:
                 self._carry_out(self._slow_down(lane, change.at), attempts)
             else:
-                self._stop_intake(lane, change.at)
+                self._stop_intake(lane, change)
                 self._carry_out_intake(attempts)
         attempts.finish()
 
@@ -232,17 +223,21 @@ class Governor:
             )
         return after
 
-    def _stop_intake(self, lane: Lane, change: str) -> None:
-        """Take no more files in, since a lane became dear."""
+    def _stop_intake(self, lane: Lane, change: AlarmChange) -> None:
+        """Take no more files in, since a lane became dear; unless somebody has accepted that."""
         name, recent = lane.model.name, lane.recent
         notice = notices.intake_paused(
-            self.stack, name, recent=recent.last, before=recent.before, recent_s=self._windows.last_minutes * 60
+            self.stack,
+            name,
+            recent=recent.last,
+            before=recent.before,
+            recent_s=self._windows.last_minutes * 60,
+            ratio=change.value,
         )
         write = changes.stop_intake(
-            name, WHY_DEAR.format(model=name), notice=notice, change=change, now_ms=self.clock.now_ms()
+            name, WHY_DEAR.format(model=name), notice=notice, change=change.at, now_ms=self.clock.now_ms()
         )
-        if self._write(INTAKE, write)[1]:
-            self.log("intake_paused", model=name)
+        self.log("intake_paused" if self._write(INTAKE, write)[1] else "intake_left", model=name)
 
     # Carrying out what is decided
 
@@ -292,19 +287,9 @@ class Governor:
         )
 
     async def _ask_price(self, lane: Lane, attempts: Attempts) -> None:
-        """Ask what a picture costs now, and let the workers know."""
-        model = lane.model
-        with attempts.at("price", model.name):
-            try:
-                async with asyncio.timeout(QUOTE_SECONDS):
-                    price_usd = await self.api(model).quote()
-            except (PollError, TimeoutError) as error:
-                self.log("price_unknown", model=model.name, error=type(error).__name__)
-                return
-            if price_usd != lane.account.price_usd:
-                write = changes.quote(model.name, price_usd, seen=lane.account.price_usd)
-                if self._write(account_record(model.account.name), write)[1]:
-                    self.log("price", model=model.name, price_usd=float(price_usd))
+        prices = Prices(self.api, self.table, self.clock, self.log)
+        with attempts.at("price", lane.model.name):
+            await prices.ask(lane.model, known=lane.account.price_usd, quoted_at=lane.control.quoted_at)
 
     def _write(self, name: str, write: Write) -> tuple[Mapping[str, Any], bool]:
         """Carry out a write; the record after it, and whether it held."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 ALARM = "ALARM"
+
+_NEWEST = re.compile(r"\[(\d+(?:\.\d+)?) \(")
+"""The newest datapoint in the reason that CloudWatch gives: `... datapoints [1.5 (21/11/26 08:41:00)] was greater`."""
 
 
 class Guardrail(StrEnum):
@@ -30,11 +35,15 @@ def guarded(name: str, stack: str, models: Iterable[str]) -> tuple[Guardrail, st
 
 @dataclass(frozen=True, slots=True)
 class AlarmChange:
-    """An alarm went into another state. `at`: when, as CloudWatch writes it; the same in every delivery."""
+    """An alarm went into another state. `at`: when, as CloudWatch writes it; the same in every delivery.
+
+    `value`: what its metric was then, None where CloudWatch does not say.
+    """
 
     name: str
     state: str
     at: str
+    value: Decimal | None = None
 
 
 def parse_alarm(message: str) -> AlarmChange:
@@ -45,6 +54,8 @@ def parse_alarm(message: str) -> AlarmChange:
     """
     try:
         body = json.loads(message)
-        return AlarmChange(str(body["AlarmName"]), str(body["NewStateValue"]), str(body["StateChangeTime"]))
+        name, state, at = (str(body[key]) for key in ("AlarmName", "NewStateValue", "StateChangeTime"))
+        newest = _NEWEST.search(str(body.get("NewStateReason", "")))
+        return AlarmChange(name, state, at, Decimal(newest[1]) if newest else None)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError("this is no CloudWatch alarm that has changed") from error

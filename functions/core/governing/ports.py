@@ -51,3 +51,10 @@ class Operator(Protocol):
 
     def tell(self, subject: str, text: str) -> None:
         """Send a message. The subject is one line of at most 99 ASCII characters."""
+
+
+class Gauges(Protocol):
+    """Metrics of where a lane stands."""
+
+    def __call__(self, model: str, **values: Any) -> None:
+        """Publish values by the name of their metric; what is None is left out."""

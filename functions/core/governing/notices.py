@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from functions.core.lanes.governing_workers import Throttle
+from functions.core.governing.workers import Throttle
 from functions.core.lanes.measures import Done
 
 _SUBJECT_LIMIT = 99  # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
@@ -31,17 +31,22 @@ def slowed_down(stack: str, model: str, *, done: Done, window_s: int, workers: i
     )
 
 
-def intake_paused(stack: str, model: str, *, recent: Done, before: Done, recent_s: int) -> str:
-    """No new files are taken in, since a lane's pictures became dear. `before`: in the hour before the recent time."""
-    interval = _minutes(recent_s)
+def intake_paused(stack: str, model: str, *, recent: Done, before: Done, recent_s: int, ratio: Decimal | None) -> str:
+    """No new files are taken in, since a lane's pictures became dear. `before`: in the hour before the recent time.
+
+    ratio: so many times the price of that hour, as the alarm saw it; None where it does not say.
+    """
     return _notice(
         f"{stack}: files are no longer taken in, {model} costs more",
-        f"Lane {model}: a picture costs {_dollars(recent)} over the last {interval}; {_dollars(before)} in the hour "
-        "before.",
-        "Done: new files are not taken in. They wait in the inbox, and none is lost. What was taken in before goes on.",
-        "Next: nothing by itself; the intake stays paused until a person says otherwise.",
-        "To intervene: `imagebatch resume --intake` takes files in again, at the price as it is. `imagebatch pause "
-        f"--lane {model}` stops what is under way as well.",
+        f"Lane {model}: {_dearer(recent, before, _minutes(recent_s), ratio)}",
+        "Done: the intake is paused. What lies in the lanes' queues, some two minutes of work, is worked off. Batches "
+        "that were taken in wait, and go on when it is resumed; files that are uploaded wait as well.",
+        "Next: nothing by itself; the intake stays paused until a person says otherwise. A batch ends seven days after "
+        "its upload, with what it has by then. A file that has waited for ten days is not taken in any more: it is "
+        "still in the inbox, and has to be uploaded again.",
+        "To intervene: `imagebatch resume --intake` lets all of it go on, at the price as it is; for an hour it is not "
+        f"paused again for the price of this lane. `imagebatch pause --lane {model}` stops what lies in the lane's "
+        "queue as well; with the lane paused, a resumed intake reads the files that wait and buys nothing there.",
     )
 
 
@@ -60,9 +65,15 @@ def _plain(rate: Decimal) -> str:
     return f"{rate:.3f}".rstrip("0").rstrip(".")
 
 
-def _dollars(done: Done) -> str:
-    cost = done.cost_per_picture
-    return "an unknown amount" if cost is None else f"${cost:.4f}"
+def _dearer(recent: Done, before: Done, interval: str, ratio: Decimal | None) -> str:
+    now, then = recent.cost_per_picture, before.cost_per_picture
+    if now is not None and then is not None:
+        return f"a picture costs ${now:.4f} over the last {interval}; ${then:.4f} in the hour before."
+    more = "" if ratio is None else f"{round((ratio - 1) * 100)} % "
+    return (
+        f"a picture costs {more}more than in the hour before, as its alarm says. In the last {interval}, or in the "
+        "hour before them, there are no pictures any more to tell it in dollars."
+    )
 
 
 def _minutes(seconds: int) -> str:
