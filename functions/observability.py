@@ -1,7 +1,7 @@
 """Logs and metrics: one structured line for each provider request and each job outcome, never a prompt or a key.
 
-Metrics are lines in CloudWatch's embedded metric format. Powertools adds the dimension `service` to each, which whoever
-reads a metric has to name too.
+Metrics are lines in CloudWatch's embedded metric format. Powertools adds the dimension `service`, the stack's name, to
+each; whoever reads a metric has to name it too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 NAMESPACE = "imagebatch"
 
-_REFUSED = frozenset({"forged", "replayed", "expired", "foreign", "unreadable"})
+REFUSALS = ("expired", "foreign", "forged", "replayed", "unreadable")
+"""Why callbacks are refused."""
+
 _UNITS = {"CostUsd": "None", "CostRatio": "None", "Latency": "Milliseconds"}
 """Of the metrics that are no counts."""
 
@@ -33,13 +35,11 @@ def log_event(event: str, **fields: str | int | float | None) -> None:
     """Write one line, and count what is counted. Implements `functions.core.ports.EventLog`."""
     logger().info(event, extra={name: value for name, value in fields.items() if value is not None})
     match event, fields:
-        case "job_ended", {"outcome": "held", "model": model}:
-            _emit({"model": str(model)}, {"JobsHeld": [1]})
         case "repaid", {"model": model}:
             _emit({"model": str(model)}, {"JobsRepaid": [1]})
         case "payment_counted", {"model": model}:
             _emit({"model": str(model)}, {"PaidTwice": [1]})
-        case "callback", {"result": result} if result in _REFUSED:
+        case "callback", {"result": result} if result in REFUSALS:
             _emit({"reason": str(result)}, {"CallbacksRefused": [1]})
         case "part_made", {"duplicates": int(duplicates)} if duplicates > 0:
             _emit({}, {"DuplicatesPrevented": [duplicates]})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
 from functions.observability import NAMESPACE
-from infra.constructs.function import SERVICE
 
 MINUTE = Duration.minutes(1)
 AVERAGE = "Average"
@@ -14,27 +15,39 @@ MAXIMUM = "Maximum"
 SUM = "Sum"
 
 
-def of_service(
-    name: str, *, statistic: str, period: Duration = MINUTE, label: str | None = None, **dimensions: str
-) -> cloudwatch.Metric:
-    """A metric of the whole stack, or of what the dimensions name.
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the functions of one stack publish; `service` is what they call themselves."""
 
-    Args:
-        label: what the dashboard calls it. None in an alarm: a label makes it a metric query.
-    """
-    return cloudwatch.Metric(
-        namespace=NAMESPACE,
-        metric_name=name,
-        # A metric is found by all of its dimensions or not at all, and Powertools adds the service to each.
-        dimensions_map={"service": SERVICE, **dimensions},
-        statistic=statistic,
-        period=period,
-        label=label,
-    )
+    service: str
 
+    def of_service(
+        self, name: str, *, statistic: str, period: Duration = MINUTE, label: str | None = None, **dimensions: str
+    ) -> cloudwatch.Metric:
+        """A metric of the whole stack, or of what the dimensions name.
 
-def of_lane(
-    name: str, model: str, *, statistic: str, period: Duration = MINUTE, label: str | None = None, **dimensions: str
-) -> cloudwatch.Metric:
-    """A metric of one lane; see `of_service`."""
-    return of_service(name, statistic=statistic, period=period, label=label, model=model, **dimensions)
+        Args:
+            label: what the dashboard calls it. None in an alarm: a label makes it a metric query.
+        """
+        return cloudwatch.Metric(
+            namespace=NAMESPACE,
+            metric_name=name,
+            # A metric is found by all of its dimensions or not at all, and Powertools adds the service to each.
+            dimensions_map={"service": self.service, **dimensions},
+            statistic=statistic,
+            period=period,
+            label=label,
+        )
+
+    def of_lane(
+        self,
+        name: str,
+        model: str,
+        *,
+        statistic: str,
+        period: Duration = MINUTE,
+        label: str | None = None,
+        **dimensions: str,
+    ) -> cloudwatch.Metric:
+        """A metric of one lane; see `of_service`."""
+        return self.of_service(name, statistic=statistic, period=period, label=label, model=model, **dimensions)

@@ -13,7 +13,7 @@ from functions.core.catalog import Catalog, Mode, Model
 from functions.providers.callbacks import CALLBACK_READERS
 from infra.config import Config
 from infra.constructs.account import ProviderAccount, key_ids, webhook_secret_ids
-from infra.constructs.alarms import Alarms
+from infra.constructs.alarms import OLDEST_OF_LANE, Alarms
 from infra.constructs.api import Api
 from infra.constructs.dashboard import Dashboard
 from infra.constructs.function import Package
@@ -104,7 +104,8 @@ class ImageBatchStack(Stack):
         }
         for model, lane in self.lanes.items():
             alarms.watch_lane(model, seconds=config.alarm_seconds)
-            alarms.watch_queue(f"lane-{model}", lane.queue)
+            alarms.watch_money(model)
+            alarms.watch_queue(f"lane-{model}", lane.queue, oldest=OLDEST_OF_LANE)
             functions[f"worker-{model}"] = lane.worker
         alarms.watch_queue("intake", self.intake.queue)
         alarms.watch_queue("reports", self.reporting.queue)
@@ -157,7 +158,7 @@ class ImageBatchStack(Stack):
             "dynamodb:UpdateItem",
             on=[storage.batches.table_arn],
         )
-        splitter.allow("dynamodb:BatchGetItem", "dynamodb:GetItem", on=[storage.lanes.table_arn])
+        splitter.allow("dynamodb:BatchGetItem", on=[storage.lanes.table_arn])
         lanes = [lane.queue.queue.queue_arn for lane in self.lanes.values()]
         splitter.allow(
             "sqs:SendMessage",

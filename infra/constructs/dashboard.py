@@ -11,10 +11,12 @@ from constructs import Construct
 
 from functions.core.jobs.records import State
 from functions.core.lanes.measures import Size
+from functions.observability import REFUSALS
 from infra.constructs.alarms import ERROR_RATE
+from infra.constructs.function import service_of
 from infra.constructs.lane import Lane
 from infra.constructs.queue import WorkQueue
-from infra.metrics import AVERAGE, MAXIMUM, MINUTE, SUM, of_lane, of_service
+from infra.metrics import AVERAGE, MAXIMUM, MINUTE, SUM, Published
 
 _HALF_WIDTH = 12
 _HEIGHT = 7
@@ -53,7 +55,7 @@ class Dashboard(Construct):
             f"https://{Aws.REGION}.console.aws.amazon.com/cloudwatch/home?region={Aws.REGION}"
             f"#dashboards/dashboard/{self.name}"
         )
-        models = list(lanes)
+        own, models = Published(service_of(self)), list(lanes)
         queues = {**{model: lane.queue for model, lane in lanes.items()}, **queues}
         dead_letters = {**{name: queue.dead_letters for name, queue in queues.items()}, **dead_letters}
         cloudwatch.Dashboard(
@@ -62,10 +64,10 @@ class Dashboard(Construct):
             dashboard_name=self.name,
             default_interval=Duration.hours(3),
             widgets=[
-                [_queue_length(queues, dead_letters), _pictures(models)],
-                [_error_rate(models), _latency(models)],
-                [_retry_depth(models), _concurrency_and_rate(lanes)],
-                [_cost(models), _duplicates(models)],
+                [_queue_length(queues, dead_letters), _pictures(own, models)],
+                [_error_rate(own, models), _latency(own, models)],
+                [_retry_depth(own, models), _concurrency_and_rate(own, lanes)],
+                [_cost(own, models), _duplicates(own, models)],
             ],
         )
 
@@ -88,9 +90,9 @@ def _queue_length(queues: Mapping[str, WorkQueue], dead_letters: Mapping[str, sq
     )
 
 
-def _pictures(models: Sequence[str]) -> cloudwatch.GraphWidget:
+def _pictures(own: Published, models: Sequence[str]) -> cloudwatch.GraphWidget:
     def jobs(model: str, outcome: State) -> cloudwatch.Metric:
-        return of_lane("Jobs", model, outcome=outcome.value, statistic=SUM, label=f"{model}: {outcome.value}")
+        return own.of_lane("Jobs", model, outcome=outcome.value, statistic=SUM, label=f"{model}: {outcome.value}")
 
     return _panel(
         "Pictures per minute",
@@ -101,24 +103,31 @@ def _pictures(models: Sequence[str]) -> cloudwatch.GraphWidget:
     )
 
 
-def _error_rate(models: Sequence[str]) -> cloudwatch.GraphWidget:
+def _error_rate(own: Published, models: Sequence[str]) -> cloudwatch.GraphWidget:
+    rate_limited = [own.of_lane("RateLimited", model, statistic=SUM, label=f"{model}: 429s") for model in models]
+    callbacks = [
+        own.of_service("CallbacksRefused", statistic=SUM, label=f"callbacks refused: {reason}", reason=reason)
+        for reason in REFUSALS
+    ]
     return _panel(
         "Error rate (provider faults)",
-        left=[of_lane("ProviderFault", model, statistic=AVERAGE, label=f"{model}: share of calls") for model in models],
+        left=[
+            own.of_lane("ProviderFault", model, statistic=AVERAGE, label=f"{model}: share of calls") for model in models
+        ],
         left_label="share of calls (0.05 = 5 %)",
         left_annotation=cloudwatch.HorizontalAnnotation(
             value=ERROR_RATE, label="5 %: while above, workers are halved", color=cloudwatch.Color.RED
         ),
-        right=[of_lane("RateLimited", model, statistic=SUM, label=f"{model}: 429s") for model in models],
-        right_label="429s / min",
+        right=[*rate_limited, *callbacks],
+        right_label="429s, callbacks refused / min",
     )
 
 
-def _latency(models: Sequence[str]) -> cloudwatch.GraphWidget:
+def _latency(own: Published, models: Sequence[str]) -> cloudwatch.GraphWidget:
     return _panel(
         "Latency of a picture, p95, by size",
         left=[
-            of_lane("Latency", model, size=size.value, statistic="p95", label=f"{model}: {size.value}")
+            own.of_lane("Latency", model, size=size.value, statistic="p95", label=f"{model}: {size.value}")
             for model in models
             for size in Size
         ],
@@ -126,17 +135,17 @@ def _latency(models: Sequence[str]) -> cloudwatch.GraphWidget:
     )
 
 
-def _retry_depth(models: Sequence[str]) -> cloudwatch.GraphWidget:
+def _retry_depth(own: Published, models: Sequence[str]) -> cloudwatch.GraphWidget:
     return _panel(
         "Retry depth (calls per finished job)",
-        left=[of_lane("Tries", model, statistic=AVERAGE, label=f"{model}: average") for model in models],
+        left=[own.of_lane("Tries", model, statistic=AVERAGE, label=f"{model}: average") for model in models],
         left_label="average (1 = none was repeated)",
-        right=[of_lane("Tries", model, statistic=MAXIMUM, label=f"{model}: most") for model in models],
+        right=[own.of_lane("Tries", model, statistic=MAXIMUM, label=f"{model}: most") for model in models],
         right_label="most",
     )
 
 
-def _concurrency_and_rate(lanes: Mapping[str, Lane]) -> cloudwatch.GraphWidget:
+def _concurrency_and_rate(own: Published, lanes: Mapping[str, Lane]) -> cloudwatch.GraphWidget:
     running = [
         lane.worker.function.metric(
             "ConcurrentExecutions", statistic=MAXIMUM, period=MINUTE, label=f"{model}: workers running"
@@ -144,7 +153,7 @@ def _concurrency_and_rate(lanes: Mapping[str, Lane]) -> cloudwatch.GraphWidget:
         for model, lane in lanes.items()
     ]
     allowed = [
-        of_lane(name, model, statistic=MAXIMUM, label=f"{model}: {what}")
+        own.of_lane(name, model, statistic=MAXIMUM, label=f"{model}: {what}")
         for model in lanes
         for name, what in (("Workers", "workers allowed"), ("InFlight", "calls in flight"))
     ]
@@ -152,37 +161,38 @@ def _concurrency_and_rate(lanes: Mapping[str, Lane]) -> cloudwatch.GraphWidget:
         "Concurrency and rate",
         left=[*running, *allowed],
         left_label="workers, calls",
-        right=[of_lane("RateAllowed", model, statistic=AVERAGE, label=f"{model}: rate allowed") for model in lanes],
+        right=[own.of_lane("RateAllowed", model, statistic=AVERAGE, label=f"{model}: rate allowed") for model in lanes],
         right_label="images allowed / min",
     )
 
 
-def _cost(models: Sequence[str]) -> cloudwatch.GraphWidget:
+def _cost(own: Published, models: Sequence[str]) -> cloudwatch.GraphWidget:
     return _panel(
         "Cost: per image and in total",
         left=[
-            of_lane("CostUsd", model, statistic=AVERAGE, period=_FIVE_MINUTES, label=f"{model}: $ per image")
+            own.of_lane("CostUsd", model, statistic=AVERAGE, period=_FIVE_MINUTES, label=f"{model}: $ per image")
             for model in models
         ],
         left_label="$ per image",
         right=[
-            of_lane("CostUsd", model, statistic=SUM, period=_HOUR, label=f"{model}: $ per hour") for model in models
+            own.of_lane("CostUsd", model, statistic=SUM, period=_HOUR, label=f"{model}: $ per hour") for model in models
         ],
         right_label="$ per hour, all images",
     )
 
 
-def _duplicates(models: Sequence[str]) -> cloudwatch.GraphWidget:
-    prevented = of_service("DuplicatesPrevented", statistic=SUM, period=_FIVE_MINUTES, label="prevented")
+def _duplicates(own: Published, models: Sequence[str]) -> cloudwatch.GraphWidget:
+    prevented = own.of_service("DuplicatesPrevented", statistic=SUM, period=_FIVE_MINUTES, label="prevented")
     return _panel(
         "Duplicates prevented",
         left=[prevented],
         left_label="pictures not bought again / 5 min",
         right=[
-            of_lane("PaidTwice", model, statistic=SUM, period=_FIVE_MINUTES, label=f"{model}: paid twice")
+            own.of_lane(name, model, statistic=SUM, period=_FIVE_MINUTES, label=f"{model}: {what}")
             for model in models
+            for name, what in (("PaidTwice", "paid twice"), ("JobsRepaid", "bought again, an answer being lost"))
         ],
-        right_label="paid twice / 5 min",
+        right_label="paid twice, bought again / 5 min",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -14,8 +14,13 @@ from constructs import Construct
 
 from infra.nag import acknowledge, acknowledge_objects
 
-SERVICE = "imagebatch"
-"""What the functions call themselves in logs and metrics."""
+
+def service_of(scope: Construct) -> str:
+    """What the functions of a stack call themselves in logs and metrics: its name.
+
+    Stacks of one account and region share the namespace of the metrics, and each must see its own alone.
+    """
+    return Stack.of(scope).stack_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +89,7 @@ class ServiceFunction(Construct):
             "lock, not by itself.",
         )
         self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[log_group.log_group_arn])
-        self.environment(POWERTOOLS_SERVICE_NAME=SERVICE, POWERTOOLS_LOG_LEVEL="INFO")
+        self.environment(POWERTOOLS_SERVICE_NAME=service_of(self), POWERTOOLS_LOG_LEVEL="INFO")
 
     def environment(self, **variables: str) -> None:
         """Set environment variables of the function."""

@@ -16,20 +16,27 @@ _TIMEOUT = Duration.seconds(120)
 _MAX_RECEIVES = 5
 _MAX_CONCURRENCY = 10
 
+# While the intake is paused, which it may be until a person looks, an upload is nowhere but in its message. Ten days: a
+# week's absence with both weekends. A message that fails after so long has four left of a dead letter's 14.
+_RETENTION = Duration.days(10)
+
 
 class Intake(Construct):
     """The intake queue and the splitter.
 
     Attributes:
-        queue: uploads, scans, chunks and rings, and their dead letters.
+        queue: uploads, scans, chunks and rings, for ten days, and their dead letters.
         splitter: the function that reads CSVs and rings the lanes.
-        mapping: the event source mapping between them; disabling it pauses the intake.
+        mapping: the event source mapping between them; disabling it pauses the intake, which loses nothing for as
+            long as the queue keeps it.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, inbox: s3.Bucket, package: Package) -> None:
         """Make the intake of a bucket: every object created there becomes a message."""
         super().__init__(scope, construct_id)
-        self.queue = WorkQueue(self, "Intake", consumer_timeout=_TIMEOUT, max_receives=_MAX_RECEIVES)
+        self.queue = WorkQueue(
+            self, "Intake", consumer_timeout=_TIMEOUT, max_receives=_MAX_RECEIVES, retention=_RETENTION
+        )
         self._notify(inbox)
         self.splitter = ServiceFunction(
             self,

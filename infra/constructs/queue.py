@@ -6,8 +6,9 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-# A dead letter keeps the timestamp of its first sending, so it must live longer there than in its source.
 _SOURCE_RETENTION = Duration.days(4)
+# The longest that SQS has. A dead letter keeps the timestamp of its first sending, so it must live longer there than in
+# its source.
 _DEAD_LETTER_RETENTION = Duration.days(14)
 
 # AWS's advice for queues that feed a function, so that a throttled batch is not received twice meanwhile:
@@ -35,8 +36,16 @@ class WorkQueue(Construct):
         dead_letters: where a message goes that was received too often.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, consumer_timeout: Duration, max_receives: int) -> None:
-        """Make both queues; a message is moved after `max_receives` receives."""
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        consumer_timeout: Duration,
+        max_receives: int,
+        retention: Duration = _SOURCE_RETENTION,
+    ) -> None:
+        """Make both queues; a message is moved after `max_receives` receives, and lost after `retention`."""
         super().__init__(scope, construct_id)
         self.dead_letters = dead_letter_queue(self, "DeadLetters")
         self.queue = sqs.Queue(
@@ -44,7 +53,7 @@ class WorkQueue(Construct):
             "Queue",
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
-            retention_period=_SOURCE_RETENTION,
+            retention_period=retention,
             visibility_timeout=Duration.seconds(_VISIBILITY_TIMEOUTS * int(consumer_timeout.to_seconds())),
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=max_receives),
             removal_policy=RemovalPolicy.DESTROY,

@@ -17,7 +17,7 @@ import pytest
 from functions import completion
 from functions.core.catalog import load_catalog
 from functions.core.input.identity import PictureSpec, canonical_json, job_id
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand, lifecycle
 from functions.core.jobs.completion import Completion
 from functions.core.jobs.records import Job, Stage, State
 from functions.core.jobs.vault import Vault
@@ -124,7 +124,7 @@ class Desk:
     def add(self, spec: PictureSpec = SPEC, reference: str = REFERENCE) -> None:
         """A job that was submitted; its worker has the reference, and has left if there is one."""
         at, name = SUBMITTED_MS, job_id(spec)
-        created = lifecycle.create(name, model=spec.model, spec=canonical_json(spec), batch_id="a", now_ms=at)
+        created = demand.create(name, model=spec.model, spec=canonical_json(spec), batch_id="a", now_ms=at)
         self.jobs.write(name, created)
         self.jobs.write(name, lifecycle.claim_to_submit("w", at, LEASE_MS))
         if reference:

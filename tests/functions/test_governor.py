@@ -12,7 +12,7 @@ import pytest
 
 from functions import governor
 from functions.core.catalog import load_catalog
-from functions.core.lanes.governing_alarms import Guardrail, alarm_name
+from functions.core.governing.alarms import Guardrail, alarm_name
 from functions.runtime import governor as runtime
 from tests.fakes.governed import DREAM, FLUX, INTAKE_MAPPING, STACK, Governed, mapping
 from tests.fakes.lane import Lines

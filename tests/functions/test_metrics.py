@@ -119,14 +119,12 @@ def test_gauges_say_where_a_lane_stands_as_far_as_it_is_known(lines: Lines) -> N
 
 def test_what_happens_rarely_is_counted_where_it_is_logged(lines: Lines) -> None:
     log_event("job_ended", outcome="held", model="m")
-    log_event("job_ended", outcome="success", model="m")
     log_event("repaid", model="m")
     log_event("payment_counted", model="m")
     log_event("callback", result="finished")
     log_event("part_made", batch_id="b", duplicates=7)
     log_event("part_made", batch_id="b", duplicates=0)
     assert lines() == [
-        {"dimensions": of(model="m"), "JobsHeld": ([1], "Count")},
         {"dimensions": of(model="m"), "JobsRepaid": ([1], "Count")},
         {"dimensions": of(model="m"), "PaidTwice": ([1], "Count")},
         {"dimensions": of(), "DuplicatesPrevented": ([7], "Count")},

@@ -14,6 +14,7 @@ class Template:
 
     def __init__(self, template: Mapping[str, Any], stack: str) -> None:
         self.body = template
+        self.stack = stack
         self.outputs: Mapping[str, Any] = template["Outputs"]
         self._paths: dict[str, str] = {
             logical_id: resource["Metadata"]["aws:cdk:path"].removeprefix(f"{stack}/").removesuffix("/Resource")

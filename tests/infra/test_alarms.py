@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from functions import observability
+from functions.core.governing.alarms import guarded
 from functions.core.jobs.records import State
-from functions.core.lanes.governing_alarms import guarded
 from functions.core.lanes.measures import Measures, Size
 from tests.infra.template import Properties, Template
 
@@ -36,6 +36,11 @@ FUNCTIONS = {
     "governor": "Guardrails/Governor",
     **{f"worker-{model}": f"{lane}/Worker" for model, lane in LANES.items()},
 }
+OLDEST = {"intake": 30 * 60, "reports": 30 * 60}
+SLOWEST_LANE = 200 * 60
+"""Seconds that a message of a queue may wait. A lane of one image a minute is well with 100 messages in its queue, and
+gets 100 more at once when a batch comes."""
+
 ONE_QUERY = ("Metrics", "EvaluateLowSampleCountPercentile", "ExtendedStatistic", "ThresholdMetricId", "Unit")
 """Properties that make an alarm something else than a plain statistic of one metric in whatever unit."""
 
@@ -43,8 +48,8 @@ Watched = tuple[str, str, dict[str, str], str, int, float]
 """Namespace, metric, dimensions, statistic, period in seconds, threshold."""
 
 
-def of_lane(metric: str, model: str, statistic: str, period: int, above: float) -> Watched:
-    return ("imagebatch", metric, {"service": "imagebatch", "model": model}, statistic, period, above)
+def of_lane(metric: str, model: str, statistic: str, period: int, above: float, **more: str) -> Watched:
+    return ("imagebatch", metric, {"service": "imagebatch", "model": model, **more}, statistic, period, above)
 
 
 def of_queue(metric: str, queue: str, period: int, above: float) -> Watched:
@@ -65,9 +70,13 @@ TOLD: dict[str, Watched] = {
         for name, path in DEAD_LETTERS.items()
     },
     **{
-        f"oldest-{name}": of_queue("ApproximateAgeOfOldestMessage", f"{path}/Queue", 300, 30 * 60)
+        f"oldest-{name}": of_queue(
+            "ApproximateAgeOfOldestMessage", f"{path}/Queue", 300, OLDEST.get(name, SLOWEST_LANE)
+        )
         for name, path in WORK_QUEUES.items()
     },
+    **{f"held-{model}": of_lane("Jobs", model, "Sum", 300, 0, outcome="held") for model in LANES},
+    **{f"paid-twice-{model}": of_lane("PaidTwice", model, "Sum", 300, 0) for model in LANES},
     **{f"errors-{name}": of_function("Errors", path, "Sum", 0) for name, path in FUNCTIONS.items()},
     **{f"throttles-{name}": of_function("Throttles", path, "Sum", 0) for name, path in FUNCTIONS.items()},
     "behind-tracker": of_function("IteratorAge", "Reporting/Tracker", "Maximum", 5 * 60 * 1000),
@@ -162,8 +171,18 @@ def test_an_alarm_says_what_is_wrong(template: Template) -> None:
         assert "  " not in alarm["AlarmDescription"]
 
 
-def published(capsys: pytest.CaptureFixture[str]) -> set[tuple[str, frozenset[tuple[str, str]]]]:
-    """Every metric that the functions publish, with its dimensions, out of the lines that they write."""
+Series = set[tuple[str, frozenset[tuple[str, str]]]]
+"""Names of metrics with their dimensions."""
+
+
+def published(template: Template, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Series:
+    """Every metric that the functions of a stack publish of the lane quick and of the whole, out of their lines."""
+    told = {
+        function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+        for function in template.all("AWS::Lambda::Function").values()
+    }
+    (service,) = told
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", service)
     model = "quick"
     done = Measures(
         attempts=2,
@@ -177,8 +196,11 @@ def published(capsys: pytest.CaptureFixture[str]) -> set[tuple[str, frozenset[tu
     observability.publish({model: done})
     observability.gauges(model, CostRatio=1.0, Workers=2, RateAllowed=500, InFlight=3)
     observability.log_event("payment_counted", model=model)
+    observability.log_event("repaid", model=model)
     observability.log_event("part_made", duplicates=1)
-    metrics: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    for reason in observability.REFUSALS:
+        observability.log_event("callback", result=reason)
+    metrics: Series = set()
     for line in capsys.readouterr().out.splitlines():
         document: dict[str, Any] = json.loads(line)
         for directive in document.get("_aws", {}).get("CloudWatchMetrics", ()):
@@ -188,25 +210,39 @@ def published(capsys: pytest.CaptureFixture[str]) -> set[tuple[str, frozenset[tu
     return metrics
 
 
-def test_alarms_and_panels_are_on_metrics_that_the_functions_publish(
-    template: Template, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A metric is found by all its dimensions or not at all: one too few, and an alarm never speaks."""
-    told = template.all("AWS::Lambda::Function")["Reporting/Tracker/Function"]["Environment"]["Variables"]
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", told["POWERTOOLS_SERVICE_NAME"])
-    known = published(capsys)
-
-    of_alarms = {
+def of_alarms(template: Template) -> Series:
+    """Our own metrics that alarms are on, without the second lane's."""
+    every = {
         (alarm["MetricName"], frozenset(dimensions(template, alarm).items()))
-        for alarm in alarms(template).values()
+        for alarm in alarms(template, template.stack).values()
         if alarm["Namespace"] == observability.NAMESPACE
     }
-    of_panels = {
+    return {(name, found) for name, found in every if ("model", "fine") not in found}
+
+
+def of_panels(template: Template) -> Series:
+    """Our own metrics that panels show, without the second lane's."""
+    every = {
         (name, frozenset(found.items()))
         for namespace, name, found in template.dashboard_metrics()
         if namespace == observability.NAMESPACE
     }
+    return {(name, found) for name, found in every if ("model", "fine") not in found}
 
-    assert of_alarms
-    assert of_panels
-    assert {(name, found) for name, found in of_alarms | of_panels if ("model", "fine") not in found} <= known
+
+@pytest.mark.parametrize("stack", ["template", "small_template"])
+def test_alarms_and_panels_are_on_metrics_that_the_functions_publish_and_on_all_of_them(
+    stack: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A metric is found by all its dimensions or not at all: one too few, and an alarm never speaks. One that nobody
+    looks at is paid for none the less."""
+    template: Template = request.getfixturevalue(stack)
+    assert of_alarms(template)
+    assert of_alarms(template) | of_panels(template) == published(template, monkeypatch, capsys)
+
+
+def test_stacks_of_one_account_share_no_metric(template: Template, small_template: Template) -> None:
+    """Else the faults of one would halve the workers of the other."""
+    one, other = (of_alarms(each) | of_panels(each) for each in (template, small_template))
+    assert one
+    assert not one & other

@@ -10,12 +10,12 @@ from tests.infra.template import Template
 PANELS = {
     "Queue length": {"ApproximateNumberOfMessagesVisible"},
     "Pictures per minute": {"Jobs"},
-    "Error rate (provider faults)": {"ProviderFault", "RateLimited"},
+    "Error rate (provider faults)": {"ProviderFault", "RateLimited", "CallbacksRefused"},
     "Latency of a picture, p95, by size": {"Latency"},
     "Retry depth (calls per finished job)": {"Tries"},
     "Concurrency and rate": {"ConcurrentExecutions", "Workers", "InFlight", "RateAllowed"},
     "Cost: per image and in total": {"CostUsd"},
-    "Duplicates prevented": {"DuplicatesPrevented", "PaidTwice"},
+    "Duplicates prevented": {"DuplicatesPrevented", "PaidTwice", "JobsRepaid"},
 }
 """Metrics of each panel."""
 

@@ -79,7 +79,7 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
             "dynamodb:UpdateItem",
         },
         "Storage/Batches": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"},
-        "Storage/Lanes": {"dynamodb:BatchGetItem", "dynamodb:GetItem"},
+        "Storage/Lanes": {"dynamodb:BatchGetItem"},
     },
     **{f"{lane}/Worker": worker_may(lane) for lane in LANES},
     "Api/Completion": {
@@ -197,6 +197,13 @@ def test_every_address_points_at_the_resource_it_is_named_after(template: Templa
 def test_who_rings_knows_the_queue_of_every_lane(template: Template, function: str) -> None:
     queues = json.loads(template.name(environment(template, function)["LANE_QUEUES"]))
     assert queues == {model: f"{lane}/Jobs/Queue" for lane, model in LANES.items()}
+
+
+@pytest.mark.parametrize(("name", "stack"), [("template", "imagebatch"), ("small_template", "trial")])
+def test_every_function_calls_itself_by_its_stack(name: str, stack: str, request: pytest.FixtureRequest) -> None:
+    """Its metrics and alarms are told apart from another stack's by this."""
+    template: Template = request.getfixturevalue(name)
+    assert {environment(template, function)["POWERTOOLS_SERVICE_NAME"] for function in SETTINGS} == {stack}
 
 
 @pytest.mark.parametrize("lane", LANES)
