@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from functions.adapters.mappings import EventSourceMappings
 from functions.core.catalog import MOST_PER_MINUTE, Model
+from functions.core.governing.workers import FEWEST_WORKERS, workers_needed
 from functions.core.lanes import control
-from functions.core.lanes.governing_workers import FEWEST_WORKERS, workers_needed
 from functions.core.lanes.records import account_record, lane_record
 from functions.core.writes import StaleWriteError, Write
 from ops.errors import UsageError
@@ -116,6 +116,9 @@ def change(stack: Stack, lane: Lane, wanted: Wanted) -> list[Change]:
     for limit, number in wanted.items():
         with suppress(StaleWriteError):  # it is so already
             table.write(own if limit is Limit.WORKERS else account, _write(limit, model, number))
+        if limit is Limit.RATE and number is None:
+            with suppress(StaleWriteError):  # it has found nothing yet
+                table.write(account, control.forget_rate(model.name))
     at_once = Limit.WORKERS in wanted and _employ(stack, lane, wanted[Limit.WORKERS])
     return [
         Change(limit, _before(lane, limit), number, at_once and limit is Limit.WORKERS)

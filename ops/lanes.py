@@ -13,9 +13,9 @@ from functions.adapters.clock import SystemClock
 from functions.adapters.mappings import EventSourceMappings
 from functions.adapters.sqs import SqsQueue
 from functions.core.catalog import Catalog, Model
+from functions.core.governing.ports import Feed
+from functions.core.governing.workers import most_workers
 from functions.core.lanes.control import Control, Intake, control_of, intake_of
-from functions.core.lanes.governing_ports import Feed
-from functions.core.lanes.governing_workers import most_workers
 from functions.core.lanes.measures import Done, total
 from functions.core.lanes.records import INTAKE, Pace, account_record, lane_record, minute_record, pace_of
 from ops.errors import NotFoundError

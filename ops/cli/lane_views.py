@@ -124,11 +124,21 @@ def _lane_notes(lane: Lane) -> Iterator[str]:
         yield f"{name} is paused: {pace.paused}. Go on: imagebatch resume --lane {name}"
     if control.throttled or pace.throttled is not None:
         yield _slowed(lane)
+    if pace.found is not None and pace.lane_per_minute(lane.model) < pace.most_per_minute(lane.model):
+        yield _found(lane)
     limits = {Limit.RATE: pace.limit, Limit.WORKERS: control.workers_limit}
     if given := {limit: amount for limit, amount in limits.items() if amount is not None}:
         said = _joined(*(f"{_number(amount)} {_WHAT[limit].partition(',')[0]}" for limit, amount in given.items()))
         back = " ".join(f"{limit} {AUTO}" for limit in given)
         yield f"{name}: set by hand to at most {said}. Take it back: imagebatch lanes set {name} {back}"
+
+
+def _found(lane: Lane) -> str:
+    """That a lane goes less fast than it might, since it was refused."""
+    return (
+        f"{lane.model.name} has found by itself that its provider takes some {lane.pace.found:,.0f} images a minute, "
+        f"and tries for more now and then. Begin anew: imagebatch lanes set {lane.model.name} --rate auto"
+    )
 
 
 def _slowed(lane: Lane) -> str:

@@ -15,7 +15,7 @@ from functions.adapters.dynamodb import DynamoJobStore, Table
 from functions.adapters.indexes import HELD_INDEX, REFERENCE_INDEX
 from functions.core.catalog import load_catalog
 from functions.core.errors import ErrorClass, Fault
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand, lifecycle, operator
 from functions.core.jobs.records import Job, Picture, State, job_from_record
 from functions.core.lanes.pacing import Bucket, Holding, landed
 from functions.core.writes import (
@@ -92,11 +92,11 @@ def stored(table: Table, key: str) -> dict[str, Any]:
 
 def create(number: int, batch: str = "a") -> tuple[str, Write]:
     job_id = f"{number:064x}"
-    return job_id, lifecycle.create(job_id, model="m", spec='{"v":1}', batch_id=batch, now_ms=number)
+    return job_id, demand.create(job_id, model="m", spec='{"v":1}', batch_id=batch, now_ms=number)
 
 
 LIFE: tuple[Callable[[Job], Write], ...] = (
-    lambda _: lifecycle.join("b"),
+    lambda _: demand.join("b"),
     lambda _: lifecycle.claim_to_submit("w", 1, LEASE_MS),
     lambda _: lifecycle.heartbeat(1, 3, LEASE_MS),
     lambda job: lifecycle.give_back(1, job, FAULT, 4),
@@ -105,7 +105,7 @@ LIFE: tuple[Callable[[Job], Write], ...] = (
     lambda _: lifecycle.doubt(2, LOST, 7),
     lambda job: lifecycle.claim_to_look(job, "u", 8, LEASE_MS),
     lambda job: lifecycle.hold(3, job, LOST, 9),
-    lambda job: lifecycle.resubmit(job, repays=True, price_usd=PRICE, now_ms=10),
+    lambda job: operator.resubmit(job, repays=True, price_usd=PRICE, now_ms=10),
     lambda job: lifecycle.claim_to_look(job, "t", 11, LEASE_MS),
     lambda job: lifecycle.announce(4, job, 12),
     lambda _: lifecycle.accept(4, reference="p2", response_code=200, leaving=True, now_ms=13),
@@ -261,8 +261,8 @@ def test_held_jobs_come_as_they_are_stored_the_longest_held_first(
 def test_a_job_that_is_not_held_any_more_is_not_among_the_held(jobs: DynamoJobStore) -> None:
     hold(jobs, 1, 2, 3)
     first, second, _ = held = list(jobs.held())
-    jobs.write(first.job_id, lifecycle.look_again(first, reference="", now_ms=9))
-    jobs.write(second.job_id, lifecycle.give_up(second, cost_usd=Decimal(0), now_ms=9))
+    jobs.write(first.job_id, operator.look_again(first, reference="", now_ms=9))
+    jobs.write(second.job_id, operator.give_up(second, cost_usd=Decimal(0), now_ms=9))
     assert list(jobs.held()) == held[2:]
 
 
@@ -313,8 +313,8 @@ def test_of_many_writes_those_that_do_not_hold_are_returned_as_they_are_stored(j
     jobs.create_many(created)
     ended = list(created)[::3]
     for job_id in ended:
-        jobs.write(job_id, lifecycle.expire(job_from_record(apply(created[job_id], {})), 9))
-    refused = jobs.write_many({job_id: lifecycle.join("b") for job_id in [*created, "f" * 64]})
+        jobs.write(job_id, demand.expire(job_from_record(apply(created[job_id], {})), 9))
+    refused = jobs.write_many({job_id: demand.join("b") for job_id in [*created, "f" * 64]})
     assert set(refused) == set(ended)
     assert {job.state for job in refused.values()} == {State.FAILED}
     stored = jobs.get_many(list(created), consistent=True)

@@ -16,8 +16,8 @@ from functions.adapters.alarms import CloudWatchAlarms
 from functions.adapters.dynamodb import Table
 from functions.adapters.mappings import EventSourceMappings
 from functions.adapters.notices import OperatorTopic
+from functions.core.governing.ports import Feed
 from functions.core.lanes import control
-from functions.core.lanes.governing_ports import Feed
 from functions.core.writes import StaleWriteError, Write, apply
 from ops.local.session import EmbeddedSession
 
@@ -156,6 +156,7 @@ def table(embedded: EmbeddedSession) -> Table:
 
 
 HALVE = control.halve(workers=4, rate=Decimal("62.5"), notice="slow", change="09:00", interval_ms=600_000, now_ms=NOW)
+STOP = control.stop_intake(MODEL, "dear", notice="dear", change="10:00", now_ms=NOW)
 HALVED = control.control_of(apply(HALVE, {}))
 CHANGES: tuple[Write, ...] = (
     control.account_rate(300),
@@ -172,8 +173,10 @@ CHANGES: tuple[Write, ...] = (
     control.climb(HALVED, workers=6, rate=None, now_ms=NOW + 5),
     control.throttle_rate(MODEL, None, seen=Decimal("31.25")),
     control.quote(MODEL, Decimal("0.0045"), seen=None),
-    control.stop_intake(MODEL, "dear", notice="dear", change="10:00", now_ms=NOW),
-    control.resume_intake(),
+    control.quote(MODEL, None, seen=Decimal("0.0045")),
+    control.quoted(NOW),
+    STOP,
+    control.resume_intake(control.intake_of(apply(STOP, {})), NOW),
     control.pause_intake("holidays", NOW),
     control.account_rate(None),
     control.ceiling(None),
@@ -184,6 +187,8 @@ SETTLED = (
     HALVE,
     control.limit(MODEL, None),
     control.pause_intake("again", NOW),
+    control.quoted(NOW - 1),
+    control.stop_intake(MODEL, "dear", notice="dear", change="11:00", now_ms=NOW),
     control.throttle_rate(MODEL, None, seen=Decimal(1)),
 )
 

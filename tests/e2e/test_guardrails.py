@@ -165,6 +165,8 @@ def test_pictures_that_become_dear_stop_the_intake_and_nothing_is_lost(guarded: 
     guarded.imagebatch("resume", "--intake")
     done = guarded.ended(waiting)
     assert (done.state, done.succeeded) == (BatchState.COMPLETED, 1)
+    tick(guarded)
+    assert takes_files(guarded), "what was resumed stays so"
 
 
 def _paused(pipeline: Pipeline, batch_id: str) -> str:

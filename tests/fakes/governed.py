@@ -12,11 +12,11 @@ from typing import Any
 
 from functions.core.catalog import Mode, load_catalog
 from functions.core.errors import ErrorClass, Fault
+from functions.core.governing.alarms import ALARM, AlarmChange, Guardrail, alarm_name
+from functions.core.governing.governor import Governor
+from functions.core.governing.ports import Feed
 from functions.core.lanes import control
 from functions.core.lanes.control import Control, Intake, control_of, intake_of
-from functions.core.lanes.governing import Governor
-from functions.core.lanes.governing_alarms import ALARM, AlarmChange, Guardrail, alarm_name
-from functions.core.lanes.governing_ports import Feed
 from functions.core.lanes.records import INTAKE, Pace, account_record, lane_record, minute_record, pace_of
 from functions.core.ports import PollError
 from functions.core.writes import Write
@@ -235,10 +235,11 @@ class Governed:
         *,
         state: str = ALARM,
         at: str | None = None,
+        value: Decimal | None = None,
     ) -> None:
         """Deliver an alarm's change. `at` names the change; by default it is another one each moment."""
         name = alarm_name(STACK, guardrail, model)
-        self.governor.alarm(AlarmChange(name, state, at or str(self.clock.ms)))
+        self.governor.alarm(AlarmChange(name, state, at or str(self.clock.ms), value))
 
     def tick(self) -> None:
         asyncio.run(self.governor.tick())

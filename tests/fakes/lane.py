@@ -16,7 +16,7 @@ from PIL import Image
 from functions.core.catalog import Mode, Model, OnAmbiguous, load_catalog
 from functions.core.errors import ErrorClass, Fault
 from functions.core.input.identity import PictureSpec, canonical_json, job_id
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand
 from functions.core.jobs.records import Job
 from functions.core.jobs.services import Services
 from functions.core.jobs.vault import Vault
@@ -240,9 +240,7 @@ class Lane:
         self.add(SPEC)
 
     def add(self, spec: PictureSpec) -> str:
-        write = lifecycle.create(
-            job_id(spec), model=spec.model, spec=canonical_json(spec), batch_id="a", now_ms=START_MS
-        )
+        write = demand.create(job_id(spec), model=spec.model, spec=canonical_json(spec), batch_id="a", now_ms=START_MS)
         self.jobs.write(job_id(spec), write)
         return job_id(spec)
 

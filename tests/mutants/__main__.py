@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-QUICK = ("tests/unit/jobs", "tests/unit/batches", "tests/unit/lanes")
+QUICK = ("tests/unit/jobs", "tests/unit/batches", "tests/unit/lanes", "tests/unit/governing")
 THOROUGH = ("tests/simulation",)
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 

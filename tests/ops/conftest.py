@@ -19,7 +19,7 @@ from functions.core.batches.records import Part, RowProblem, part_record
 from functions.core.batches.results import ResultsTable
 from functions.core.errors import ErrorClass, Fault
 from functions.core.input.identity import PictureSpec, canonical_json, job_id
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand, lifecycle
 from functions.core.jobs.records import Job, State
 from functions.core.keys import image_key, part_item, results_key
 from ops.cli import app, frame, waiting
@@ -194,7 +194,7 @@ def put_held(stack: Stack) -> PutHeld:
     ) -> Job:
         now_ms, jobs = NOW_MS + minute * 60_000, stack.jobs()
         spec = canonical_json(PictureSpec(model=model, prompt="a mug"))
-        jobs.write(job_id, lifecycle.create(job_id, model=model, spec=spec, batch_id=batch, now_ms=now_ms))
+        jobs.write(job_id, demand.create(job_id, model=model, spec=spec, batch_id=batch, now_ms=now_ms))
         job = jobs.write(job_id, lifecycle.claim_to_submit("w", now_ms, 120_000))
         if reference:
             accept = lifecycle.accept(1, reference=reference, response_code=200, leaving=False, now_ms=now_ms)
@@ -278,7 +278,7 @@ class Published:
 
     def _store(self, identity: str, spec: PictureSpec, body: bytes) -> None:
         job = self._jobs[identity]
-        create = lifecycle.create(
+        create = demand.create(
             identity, model=spec.model, spec=canonical_json(spec), batch_id=self._batch_id, now_ms=NOW_MS
         )
         self._stack.dynamodb().put_item(TableName="jobs", Item=to_item(create.sets))

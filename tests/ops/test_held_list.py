@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typer.testing import Result
 
 from functions.core.errors import ErrorClass, Fault
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand
 from functions.core.jobs.records import Job
 from ops.stack import Stack
 
@@ -36,7 +36,7 @@ def test_a_held_job_is_shown_with_why_and_what_it_would_cost(run: Run, stack: St
     stuck = Fault(ErrorClass.TIMEOUT, "the provider [red]does not finish")
     put_held(A, minute=2, fault=stuck, reference="task-1")
     put_held(B, minute=1)
-    stack.jobs().write(B, lifecycle.join("posters-bbb"))
+    stack.jobs().write(B, demand.join("posters-bbb"))
 
     result = run("held", "list")
 
@@ -78,7 +78,7 @@ def test_held_jobs_are_chosen_by_batch_and_model(run: Run, stack: Stack, put_hel
     put_held(A, batch="products-aaa")
     put_held(B, batch="posters-bbb", model="other")
     put_held(C, batch="posters-bbb")
-    stack.jobs().write(C, lifecycle.join("products-aaa"))
+    stack.jobs().write(C, demand.join("products-aaa"))
 
     def listed(*options: str) -> set[str]:
         return {one["job_id"] for one in json.loads(run("held", "list", "--json", *options).stdout)["held"]}

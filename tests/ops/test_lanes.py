@@ -15,9 +15,9 @@ from typer.testing import Result
 from functions.adapters.clock import SystemClock
 from functions.adapters.mappings import EventSourceMappings
 from functions.core.catalog import Catalog, load_catalog
+from functions.core.governing.ports import Feed
 from functions.core.jobs.records import State
 from functions.core.lanes import control, measures
-from functions.core.lanes.governing_ports import Feed
 from functions.core.lanes.measures import Measures, Size
 from functions.core.lanes.records import INTAKE, account_record, lane_record, minute_record
 from functions.core.writes import AllOf, Write

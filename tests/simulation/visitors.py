@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from functions.core.batches.asking import ask
 from functions.core.catalog import load_catalog
 from functions.core.input.identity import PictureSpec, job_id
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand
 from functions.core.jobs.records import Job, State
 from ops.errors import UsageError
 from ops.held import Decision, GiveUp, Look, Resubmit, check
@@ -54,7 +54,7 @@ async def end_of_batch(world: World) -> None:
     jobs = world.jobs.get_many(world.open_jobs(), consistent=True)
     await asyncio.sleep(world.random.choice((0.0, 1.0)))
     with suppress(*BROKEN):
-        writes = {job_id: lifecycle.expire(job, world.clock.now_ms()) for job_id, job in jobs.items()}
+        writes = {job_id: demand.expire(job, world.clock.now_ms()) for job_id, job in jobs.items()}
         GuardedJobs(process, world.jobs).write_many(writes)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from functions.core.catalog import Mode, Model, OnAmbiguous
 from functions.core.input.identity import canonical_json, job_id
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand
 from functions.core.jobs.records import Job, State
 from functions.core.jobs.services import Services
 from functions.core.jobs.vault import Vault
@@ -167,7 +167,7 @@ class World:
         for number in range(self.random.randint(1, 3)):
             spec = replace(SPEC, seed=number)
             job, text = job_id(spec), canonical_json(spec)
-            self.jobs.write(job, lifecycle.create(job, model=spec.model, spec=text, batch_id="a", now_ms=START_MS))
+            self.jobs.write(job, demand.create(job, model=spec.model, spec=text, batch_id="a", now_ms=START_MS))
             self.ring(job)
 
     def _visits(self) -> Iterator[Coroutine[Any, Any, None]]:

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from functions.core.catalog import Model
 from functions.core.errors import ErrorClass
@@ -40,6 +41,8 @@ LONGEST_RETRY_AFTER = 120.0
 
 JITTER_SECONDS = 0.5
 """Of those that wait for the same moment, so that they do not all write at once."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,6 @@ class Pacer:
     _left: Counter[int] = field(default_factory=Counter)
     _run: list[Slot] = field(default_factory=list)
     _stopped_us: int = 0
-    _saturated: bool = False
 
     @asynccontextmanager
     async def pacing(self) -> AsyncIterator[None]:
@@ -147,8 +149,7 @@ class Pacer:
         """
         later = left_until(self.clock.now_ms(), seconds + LEFT_SECONDS)
         if until:
-            async with self._lock:
-                await asyncio.to_thread(self.bucket.carry_out, moved(until, later, self._now_us()))
+            await self._alone(self.bucket.carry_out, moved(until, later, self._now_us()))
         else:
             self._left[later] += 1
             await self._settle()
@@ -156,6 +157,16 @@ class Pacer:
 
     def _now_us(self) -> int:
         return self.clock.now_ms() * 1000
+
+    async def _alone(self, call: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
+        """Call the bucket from a thread while nobody else does. Whoever is cancelled meanwhile waits for its end."""
+        async with self._lock:
+            task = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                await asyncio.wait({task})
+                raise
 
     async def _hand_out(self) -> None:
         """Reserve for all that wait, until cancelled."""
@@ -175,9 +186,11 @@ class Pacer:
             reservation = await self._reserve()
             for slot in reservation.slots:
                 self._waiting.popleft().set_result(slot)
-            if not self._waiting:
+            if reservation.saturated or self._waiting:
                 await self._climb()
-            elif reservation.paused or reservation.wait_seconds > self.patience():
+            if not self._waiting:
+                continue
+            if reservation.paused or reservation.wait_seconds > self.patience():
                 self._turn_away(NoSlot(reservation.wait_seconds, reservation.paused))
             else:
                 await self._wait(reservation.wait_seconds)
@@ -197,25 +210,21 @@ class Pacer:
             self._waiting.popleft().set_result(answer)
 
     async def _reserve(self) -> Reservation:
-        async with self._lock:
-            ended = self._ended
-            try:
-                reservation = await asyncio.to_thread(
-                    self.bucket.reserve,
-                    len(self._waiting),
-                    self._now_us(),
-                    self._holding,
-                    ended=ended,
-                    priority=self.priority,
-                )
-            except Exception as error:  # noqa: BLE001  # nothing was claimed yet: all of it comes back
-                self.log("no_slots", error=type(error).__name__)
-                self._turn_away(NoSlot(AFTER_A_FAULT_SECONDS))
-                return Reservation(())
-            if reservation.slots:
-                self._ended -= ended
-                self._saturated = reservation.saturated
-            return reservation
+        try:
+            return await self._alone(self._reserve_now)
+        except Exception as error:  # noqa: BLE001  # nothing was claimed yet: all of it comes back
+            self.log("no_slots", error=type(error).__name__)
+            self._turn_away(NoSlot(AFTER_A_FAULT_SECONDS))
+            return Reservation(())
+
+    def _reserve_now(self) -> Reservation:
+        ended = self._ended
+        reservation = self.bucket.reserve(
+            len(self._waiting), self._now_us(), self._holding, ended=ended, priority=self.priority
+        )
+        if reservation.slots:
+            self._ended -= ended
+        return reservation
 
     async def _renew(self) -> None:
         """Say again which calls are held, until cancelled."""
@@ -225,51 +234,52 @@ class Pacer:
 
     async def _settle(self) -> None:
         """Give back what has ended, and hold the rest for longer. What fails is swept, or settled the next time."""
-        async with self._lock:
-            ended, left = self._ended, Counter(self._left)
-            try:
-                await asyncio.to_thread(self.bucket.settle, self._holding, self._now_us(), ended=ended, left=left)
-            except Exception as error:  # noqa: BLE001  # see above
-                self.log("places_not_settled", error=type(error).__name__)
-                return
-            self._ended -= ended
-            self._left -= left
+        try:
+            await self._alone(self._settle_now)
+        except Exception as error:  # noqa: BLE001  # see above
+            self.log("places_not_settled", error=type(error).__name__)
+
+    def _settle_now(self) -> None:
+        ended, left = self._ended, Counter(self._left)
+        self.bucket.settle(self._holding, self._now_us(), ended=ended, left=left)
+        self._ended -= ended
+        self._left -= left
 
     async def _refused(self, slot: Slot, retry_after: float | None) -> None:
-        now_us, window_us = self._now_us(), self.model.account.window_seconds * 1_000_000
-        is_run = len(self._run) >= tuning.RUN_OF_REFUSALS
-        run = min(self._run, key=lambda one: one.number) if is_run else None
-        until_us = (now_us // window_us + 1) * window_us if run else 0
-        if retry_after:
-            until_us = max(until_us, now_us + round(min(retry_after, LONGEST_RETRY_AFTER) * 1_000_000))
         try:
-            async with self._lock:
-                await asyncio.to_thread(self._report_refusal, slot, now_us, until_us, run)
+            until_us = await self._alone(self._report_refusal, slot, retry_after)
         except Exception as error:  # noqa: BLE001  # the next refusal says it again
             self.log("refusal_not_reported", error=type(error).__name__)
-        self._stopped_us = max(self._stopped_us, until_us)
+        else:
+            self._stopped_us = max(self._stopped_us, until_us)
 
-    def _report_refusal(self, slot: Slot, now_us: int, until_us: int, run: Slot | None) -> None:
-        bucket, model = self.bucket, self.model
-        if slot.window == bucket.pace.window:
-            bucket.carry_out(tuning.refused(bucket.pace, model, 1))
-        lower = tuning.spent(bucket.pace, model, run, now_us) if run else None
+    def _report_refusal(self, slot: Slot, retry_after: float | None) -> int:
+        """Write a refusal down and what follows from it; until when no other call is to leave (epoch microseconds)."""
+        bucket, model, now_us = self.bucket, self.model, self._now_us()
+        bucket.carry_out(tuning.refused(model, slot))
+        run = len(self._run) >= tuning.RUN_OF_REFUSALS and not tuning.is_scattered(bucket.pace, now_us)
+        first = min(self._run, key=lambda one: one.at_us)
+        hold, hold_s = tuning.hold_seconds(bucket.pace, model, first, now_us) if run else (0.0, bucket.pace.hold_s)
+        lower = tuning.spent(bucket.pace, model, first, now_us) if run else None
         lower = lower or tuning.storm(bucket.pace, model, now_us)
         if lower is not None and bucket.carry_out(lower):
             rate = float(bucket.pace.lane_per_minute(model))
             self.log("rate_lowered", model=model.name, why=lower.name, per_minute=round(rate, 1))
-        if until_us:
-            bucket.carry_out(hold_back(until_us))
+        hold = max(hold, min(retry_after or 0.0, LONGEST_RETRY_AFTER))
+        if not hold:
+            return 0
+        until_us = now_us + round(hold * 1_000_000)
+        bucket.carry_out(hold_back(until_us, hold_s))
+        return until_us
 
     async def _climb(self) -> None:
-        if not self._saturated or self.bucket.is_slow:
+        if self.bucket.is_slow:
             return
         write = tuning.climb(self.bucket.pace, self.model, self._now_us())
         if write is None:
             return
         try:
-            async with self._lock:
-                raised = await asyncio.to_thread(self.bucket.carry_out, write)
+            raised = await self._alone(self.bucket.carry_out, write)
         except Exception as error:  # noqa: BLE001  # it climbs the next time
             self.log("rate_not_raised", error=type(error).__name__)
             return

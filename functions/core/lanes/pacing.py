@@ -20,7 +20,16 @@ from enum import Enum
 from typing import Any
 
 from functions.core.catalog import Model
-from functions.core.lanes.records import SETTINGS, Pace, account_record, held_until, holdings_of, lane_field, pace_of
+from functions.core.lanes.records import (
+    SETTINGS,
+    Pace,
+    account_record,
+    bucket_field,
+    held_until,
+    holdings_of,
+    lane_field,
+    pace_of,
+)
 from functions.core.ports import RecordStore
 from functions.core.writes import Above, AllOf, AnyOf, AtMost, Condition, Missing, StaleWriteError, Value, Write, equals
 
@@ -42,8 +51,15 @@ LONGEST_WAIT_SECONDS = 30.0
 CEILING_WAIT_SECONDS = 1.0
 
 SLOWER = 2.0
-"""How many times longer than at best a call may take before the rate is raised no further."""
+"""How many times longer than it used to a call may take before the rate is raised no further."""
 
+_LATELY, _SO_FAR = 0.1, 0.01
+"""Weights of the next call in two moving averages of the latency: what it is, and what it used to be."""
+
+BUCKET_US = 10_000_000
+"""How long the buckets are in which a lane's calls are counted, in microseconds."""
+
+_BUCKETS_KEPT = 13  # two minutes, and the one that has begun
 _MOST_ATTEMPTS = 8  # each lost race means that another worker got its slots
 
 
@@ -56,11 +72,16 @@ class Priority(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """When a call may leave, in epoch microseconds; the `number`-th of its lane in a window of the provider."""
+    """When a call may leave, in epoch microseconds. `number`: how many calls of its lane were reserved in the same ten
+    seconds by then, itself included."""
 
     at_us: int
-    window: int
     number: int
+
+    @property
+    def bucket(self) -> int:
+        """The number of its ten seconds since the epoch."""
+        return self.at_us // BUCKET_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +121,14 @@ class _Changes:
     when: list[Condition] = field(default_factory=list)
     sets: dict[str, Value] = field(default_factory=dict)
     adds: dict[str, int] = field(default_factory=dict)
+    removes: list[str] = field(default_factory=list)
 
     def add(self, attribute: str, amount: int) -> None:
         self.adds[attribute] = self.adds.get(attribute, 0) + amount
 
     def write(self, name: str) -> Write:
         adds = {attribute: amount for attribute, amount in self.adds.items() if amount}
-        return Write(name=name, when=AllOf(tuple(self.when)), sets=self.sets, adds=adds)
+        return Write(name=name, when=AllOf(tuple(self.when)), sets=self.sets, removes=tuple(self.removes), adds=adds)
 
 
 class Bucket:
@@ -120,8 +142,7 @@ class Bucket:
         self._model = model
         self._key = account_record(model.account.name)
         self.pace = Pace()
-        self._latency = 0.0
-        self._best_latency = 0.0
+        self._latency = dict.fromkeys((_LATELY, _SO_FAR), 0.0)
 
     def reserve(
         self, calls: int, now_us: int, holding: Holding, *, ended: int = 0, priority: Priority = Priority.BULK
@@ -173,13 +194,13 @@ class Bucket:
 
     def took(self, seconds: float) -> None:
         """A picture was there so long after its submit."""
-        self._latency = seconds if not self._latency else 0.9 * self._latency + 0.1 * seconds
-        self._best_latency = min(self._best_latency or seconds, self._latency)
+        for weight, average in self._latency.items():
+            self._latency[weight] = average + weight * (seconds - average) if average else seconds
 
     @property
     def is_slow(self) -> bool:
-        """Whether calls take much longer than they did at best: more of them would only wait at the provider."""
-        return self._latency > SLOWER * self._best_latency
+        """Whether calls take much longer than they used to: more of them would only wait at the provider."""
+        return self._latency[_LATELY] > SLOWER * self._latency[_SO_FAR] > 0
 
     def carry_out(self, write: Write) -> bool:
         """Carry out a change of the account's pace; False if it is not as it was seen any more."""
@@ -238,19 +259,12 @@ class Bucket:
         _flight(changes, holding, calls - ended, now_us)
         return changes.write("reserve")
 
-    def _count(self, changes: _Changes, calls: int, start_us: int) -> None:
-        """Count the calls of the provider's window in which they leave."""
-        pace, lane = self.pace, self._model.name
-        window = start_us // (self._model.account.window_seconds * 1_000_000)
-        changes.when.append(_as_seen(lane_field("window", lane), pace.window))
-        if pace.window == window:
-            changes.add(lane_field("sent", lane), calls)
-        else:
-            changes.sets |= {
-                lane_field("window", lane): window,
-                lane_field("sent", lane): calls,
-                lane_field("refused", lane): 0,
-            }
+    def _count(self, changes: _Changes, calls: int, first_us: int) -> None:
+        """Count the calls in the ten seconds of the first, and forget what is minutes old."""
+        lane, bucket = self._model.name, first_us // BUCKET_US
+        changes.add(bucket_field("sent", lane, bucket), calls)
+        for name, counts in (("sent", self.pace.sent), ("refused", self.pace.refused)):
+            changes.removes += [bucket_field(name, lane, old) for old in counts if old <= bucket - _BUCKETS_KEPT]
 
     def _buckets(self, pace: Pace) -> list[tuple[str, int, Decimal]]:
         """Attribute, arrival time and rate of the account's bucket, and of the lane's if that is slower."""
@@ -270,10 +284,9 @@ class Bucket:
             [arrival_us - _spacing_us(per_minute, calls - index) for index in range(calls)]
             for _, arrival_us, per_minute in self._buckets(pace)
         ]
-        first = pace.sent - calls + 1
-        return tuple(
-            Slot(max(moments), pace.window, first + index) for index, moments in enumerate(zip(*series, strict=True))
-        )
+        moments = [max(slots) for slots in zip(*series, strict=True)]
+        before = pace.sent.get(moments[0] // BUCKET_US, calls) - calls
+        return tuple(Slot(at_us, before + index) for index, at_us in enumerate(moments, start=1))
 
 
 def landed(until: int, calls: int) -> Write:
@@ -297,10 +310,10 @@ def sweep(record: Mapping[str, Any], now_us: int) -> Write | None:
     return _sweep(holdings_of(record), now_us)
 
 
-def hold_back(until_us: int) -> Write:
-    """No call leaves the account before a moment: the provider refuses all until then."""
+def hold_back(until_us: int, hold_s: int) -> Write:
+    """No call leaves the account before a moment: the provider refuses all until then. `hold_s`: see `Pace`."""
     free = AnyOf((Missing("arrival_us"), AtMost("arrival_us", until_us)))
-    return Write(name="hold_back", when=free, sets={"arrival_us": until_us})
+    return Write(name="hold_back", when=free, sets={"arrival_us": until_us, "held_us": until_us, "hold_s": hold_s})
 
 
 def left_until(now_ms: int, seconds: float) -> int:

@@ -1,9 +1,9 @@
 """The lanes table: what accounts and lanes share between workers, what they did, and what holds them back.
 
     account#ACCOUNT     the pace of a provider account and of its lanes; workers reserve here, many times a second
-    lane#MODEL          how many workers a lane may have: what the operator and the governor say
+    lane#MODEL          how many workers a lane may have: what the operator and the governor say; when its price was had
     lane#MODEL#MINUTE   what a lane did in one minute (epoch minutes); see `functions.core.lanes.measures`
-    intake              whether files are taken in
+    intake              whether files are taken in, and why not; for which lanes a person has accepted what they cost
 
 An account's record holds its lanes' attributes too, so that one conditional write sees all that a reservation depends
 on. Whoever changes how fast an account or a lane may go adds 1 to its `settings`: a worker that went by older ones
@@ -62,12 +62,14 @@ class Pace:
     nothing. `limit` and `throttled`: the most that operator and governor let the lane have. Arrival times, GCRA's, are
     the moments from which slots are free, in epoch microseconds. `holdings`: calls in flight by the epoch second until
     which they are held. `paused`: why the lane is, empty if it is not. `price_usd`: what the provider asks for a
-    picture now. `window`, the number of the provider's window since the epoch in which the lane has reserved `sent`
-    calls, of which `refused` met a 429.
+    picture now. `sent` and `refused`: the lane's calls of the last minutes, and those that met a 429, by the number of
+    the bucket of ten seconds since the epoch in which their slots lie.
 
     Of its self-tuning (`functions.core.lanes.tuning`): `rate`, None before it began; `found`, the limit that was met,
-    if one was; `step`, by which share it goes beyond that, after `probe_s` seconds; `tuned_us` and `cut_us`, when the
-    rate was changed and lowered last.
+    if one was; `step`, by which share it goes beyond that, after `probe_s` seconds; `noise`, the share of refusals that
+    another rate has not lessened; `tuned_us` and `cut_us`, when the rate was changed and lowered last; `held_us` and
+    `hold_s`, until when the account was held back last, and for how long if that was not to the turn of the provider's
+    window.
     """
 
     settings: int = 0
@@ -80,13 +82,15 @@ class Pace:
     rate: Decimal | None = None
     limit: Decimal | None = None
     throttled: Decimal | None = None
-    window: int = 0
-    sent: int = 0
-    refused: int = 0
+    sent: Mapping[int, int] = field(default_factory=dict)
+    refused: Mapping[int, int] = field(default_factory=dict)
     tuned_us: int = 0
     cut_us: int = 0
+    held_us: int = 0
+    hold_s: int = 0
     found: Decimal | None = None
     step: Decimal | None = None
+    noise: Decimal | None = None
     probe_s: int = 0
     paused: str = ""
     price_usd: Decimal | None = None
@@ -109,6 +113,10 @@ class Pace:
         most = self.most_per_minute(model)
         return min(most, self._first(model, most) if self.rate is None else self.rate)
 
+    def knows_limit(self, model: Model) -> bool:
+        """Whether somebody has said what the account lets through."""
+        return self.account_rate is not None or model.account.images_per_minute is not None
+
     def most_in_flight(self, model: Model) -> int | None:
         """Calls that the account may have under way; None where nobody knows."""
         return self.ceiling if self.ceiling is not None else model.account.concurrency
@@ -116,12 +124,12 @@ class Pace:
     def _first(self, model: Model, most: Decimal) -> Decimal:
         if model.start_per_minute is not None:
             return Decimal(model.start_per_minute)
-        known = self.account_rate is not None or model.account.images_per_minute or model.images_per_minute
+        known = self.knows_limit(model) or model.images_per_minute is not None
         return most if known else Decimal(START_PER_MINUTE)
 
 
-_NUMBERS_OF_LANE = ("window", "sent", "refused", "tuned_us", "cut_us", "probe_s")
-_DECIMALS_OF_LANE = ("rate", "limit", "throttled", "found", "step", "price_usd")
+_NUMBERS_OF_LANE = ("tuned_us", "cut_us", "probe_s")
+_DECIMALS_OF_LANE = ("rate", "limit", "throttled", "found", "step", "noise", "price_usd")
 
 
 def pace_of(record: Mapping[str, Any], model: Model) -> Pace:
@@ -144,10 +152,24 @@ def pace_of(record: Mapping[str, Any], model: Model) -> Pace:
         account_rate=exact("rate_per_minute"),
         ceiling=number("ceiling") if "ceiling" in record else None,
         lane_arrival_us=number(lane_field("arrival_us", lane)),
+        sent=_buckets(record, lane_field("sent", lane)),
+        refused=_buckets(record, lane_field("refused", lane)),
+        held_us=number("held_us"),
+        hold_s=number("hold_s"),
         paused=str(record.get(lane_field("paused", lane), "")),
         **numbers,
         **decimals,
     )
+
+
+def bucket_field(name: str, model: str, bucket: int) -> str:
+    """The attribute of an account's record that counts a lane's calls of ten seconds."""
+    return f"{lane_field(name, model)}_{bucket}"
+
+
+def _buckets(record: Mapping[str, Any], name: str) -> dict[int, int]:
+    numbered = ((attribute.removeprefix(f"{name}_"), count) for attribute, count in record.items())
+    return {int(bucket): int(count) for bucket, count in numbered if bucket.isdecimal()}
 
 
 def holdings_of(record: Mapping[str, Any]) -> dict[int, int]:

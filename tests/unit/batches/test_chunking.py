@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from functions.core.batches.messages import Chunk, Scan
 from functions.core.batches.records import BatchState, part_record
@@ -40,6 +41,22 @@ def test_a_part_that_exists_is_not_made_again(plant: Plant) -> None:
     plant.inbox.objects.clear()
     plant.handle_intake(chunk)
     assert (plant.batches.part_records, plant.jobs.written) == (parts, jobs)
+
+
+def test_of_two_who_make_a_part_at_a_time_one_counts_its_duplicates(plant: Plant) -> None:
+    plant.upload("a.csv", FILE)
+    plant.split(1)
+    (chunk,) = plant.intake.bodies
+    add_part = plant.batches.add_part
+
+    def meanwhile(*arguments: Any) -> bool:
+        plant.batches.add_part = add_part  # type: ignore[method-assign]
+        plant.handle_intake(chunk)
+        return add_part(*arguments)
+
+    plant.batches.add_part = meanwhile  # type: ignore[method-assign,assignment]
+    plant.handle_intake(chunk)
+    assert [line["duplicates"] for line in plant.log.of("part_made")] == [2]
 
 
 def test_a_first_chunk_that_died_before_it_rang_rings_when_it_comes_back(plant: Plant) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from functions.core.batches.counting import Change, add_to, deltas, worth
 from functions.core.batches.records import batch_from_record
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand
 from functions.core.jobs.records import Job, State, job_from_record
 from tests.fakes.lives import something_happens
 from tests.fakes.plant import PRICE, Plant
@@ -21,16 +21,16 @@ JOBS = ("00" * 32, "11" * 32, "22" * 32)
 
 
 def create(jobs: StreamedJobs, job_id: str, batch_id: str) -> None:
-    write = lifecycle.create(job_id, model="m", spec="{}", batch_id=batch_id, now_ms=0)
+    write = demand.create(job_id, model="m", spec="{}", batch_id=batch_id, now_ms=0)
     if not jobs.create_many({job_id: write}):
         return
     job = job_from_record(jobs.records[job_id])
     if batch_id in job.batches:
         return
-    if lifecycle.revivable(job):
-        jobs.write(job_id, lifecycle.revive(job, batch_id, 0))
+    if demand.revivable(job):
+        jobs.write(job_id, demand.revive(job, batch_id, 0))
     elif not job.state.ended:
-        jobs.write(job_id, lifecycle.join(batch_id))
+        jobs.write(job_id, demand.join(batch_id))
 
 
 def live(data: st.DataObject) -> StreamedJobs:

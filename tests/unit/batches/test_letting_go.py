@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.core.batches import changes as batch_changes
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand
 from functions.core.jobs.records import State, job_from_record
 from functions.core.writes import StaleWriteError, apply
 from tests.fakes.lives import something_happens
@@ -80,8 +80,8 @@ SEEN = {"job_id": "ff", "model": "m", "spec": "{}", "batch_id": "a", "batches": 
     ("created_at", "updated_at"), "2026-11-21T08:43:06.120Z"
 )
 LETTING_GO = {
-    "cancel": lambda job: lifecycle.cancel(job, 9),
-    "hand_over": lambda job: lifecycle.hand_over(job, "b"),
+    "cancel": lambda job: demand.cancel(job, 9),
+    "hand_over": lambda job: demand.hand_over(job, "b"),
 }
 
 
@@ -113,6 +113,6 @@ def test_only_a_job_that_nobody_has_touched_since_is_let_go(
 @pytest.mark.parametrize("since", [{"cost_usd": Decimal(1)}, {"batch_id": "c"}])
 def test_a_job_is_handed_over_with_the_payments_and_the_payer_that_were_seen(since: Mapping[str, object]) -> None:
     record = {**SEEN, **PENDING}
-    write = lifecycle.hand_over(job_from_record(record), "b")
+    write = demand.hand_over(job_from_record(record), "b")
     with pytest.raises(StaleWriteError):
         apply(write, {**record, **since})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from functions.core.batches.counting import exactly
 from functions.core.batches.recount import Recount, Truth
-from functions.core.jobs import lifecycle
+from functions.core.jobs import lifecycle, operator
 from functions.core.jobs.records import State
 from functions.core.keys import results_key
 from tests.fakes.batches import MemoryUpload
@@ -85,7 +85,7 @@ def test_a_picture_that_was_paid_for_twice_costs_twice(plant: Plant) -> None:
     plant.split()
     (cat,) = plant.jobs.records
     plant.end_job(cat, State.HELD)
-    plant.jobs.write(cat, lifecycle.resubmit(plant.job(cat), repays=True, price_usd=PRICE, now_ms=0))
+    plant.jobs.write(cat, operator.resubmit(plant.job(cat), repays=True, price_usd=PRICE, now_ms=0))
     plant.call_back(cat, reference="p1")
     plant.jobs.write(cat, lifecycle.count_payment(plant.job(cat), "p2", PRICE, 0))
     plant.track()

@@ -17,7 +17,7 @@ from functions.core.jobs.records import State
 from functions.core.lanes.records import Pace
 from functions.core.messages import dump, parse_doorbell
 from functions.core.writes import StaleWriteError
-from tests.fakes.plant import MODEL, Plant, csv_of
+from tests.fakes.plant import MODEL, CrashError, Plant, csv_of
 
 HOUR = 3600
 ROWS = 2500
@@ -227,6 +227,54 @@ def test_a_lane_that_is_resumed_rings_every_open_batch_anew_but_the_paused_ones(
     plant.split()
     wanted = {job_id for job_id, record in plant.jobs.records.items() if record["batch_id"] in (first, third)}
     assert sorted(rung(plant)) == sorted(wanted)
+
+
+def test_a_batch_that_is_resumed_once_more_is_rung_once_more_by_one_chain() -> None:
+    """Whoever resumed it first may have died before he had rung."""
+    plant, batch_id = half_rung()
+    plant.intake.messages.clear()
+    plant.lane.messages.clear()
+    for _ in range(2):
+        plant.clock.pass_time(1)
+        assert steering(plant).ring_batch(batch_id)
+    plant.split(200)
+    assert len(plant.sent(Ring)) == 1
+    plant.heal()
+    batch = plant.batch(batch_id)
+    assert (batch.state, batch.succeeded) == (BatchState.COMPLETED, ROWS)
+
+
+def test_of_a_batch_that_is_paused_or_has_no_part_yet_nothing_is_rung_once_more(plant: Plant) -> None:
+    unread = plant.upload("b.csv", csv_of(3))
+    plant.split(1)
+    plant.intake.messages.clear()
+    assert not steering(plant).ring_batch(unread)
+    batch_id, _ = plant.begin()
+    pause(plant, batch_id)
+    assert not steering(plant).ring_batch(batch_id)
+    assert (plant.intake.messages, plant.batch(unread).rung) == ([], False)
+
+
+def test_a_lane_that_could_not_be_rung_to_the_end_is_rung_once_more() -> None:
+    plant = Plant(chunk_rows=20)
+    batch_ids = [plant.upload(f"{name}.csv", csv_of(10, name)) for name in ("a", "b")]
+    plant.split()
+    plant.lane.messages.clear()
+    plant.clock.pass_time(1)
+    dying = Steering(
+        batches=plant.crashes.guard(plant.batches),
+        intake=plant.intake,
+        reports=plant.reports,
+        models=plant.lanes,
+        clock=plant.clock,
+    )
+    plant.crashes.countdown = 3  # after it has written that the first batch is rung anew
+    with pytest.raises(CrashError):
+        dying.ring_lane(MODEL)
+    assert plant.intake.messages == []
+    assert steering(plant).ring_lane(MODEL) == len(batch_ids)
+    plant.split()
+    assert sorted(rung(plant)) == sorted(plant.jobs.records)
 
 
 def test_a_ring_message_that_waited_for_a_paused_lane_ends_when_the_lane_is_rung_anew() -> None:

@@ -10,7 +10,7 @@ from functions.core.batches.records import BatchState
 from functions.core.batches.recount import SILENCE_SECONDS
 from functions.core.catalog import parse_catalog
 from functions.core.errors import ErrorClass
-from functions.core.jobs import lifecycle
+from functions.core.jobs import operator
 from functions.core.jobs.records import Stage, State
 from tests.fakes.plant import CATALOG, LEASE_MS, MODEL, Plant
 
@@ -49,7 +49,7 @@ def test_a_job_that_the_operator_set_free_and_nobody_rang_is_rung(plant: Plant) 
     _, (first,) = plant.begin(rows=1)
     plant.end_job(first, State.HELD, ErrorClass.AMBIGUOUS)
     now_ms = plant.clock.now_ms()
-    plant.jobs.write(first, lifecycle.look_again(plant.job(first), reference="p1", now_ms=now_ms))
+    plant.jobs.write(first, operator.look_again(plant.job(first), reference="p1", now_ms=now_ms))
     plant.track()
     plant.clock.pass_time(SILENCE_SECONDS)
     plant.tick()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from functions.core.lanes import control
-from functions.core.lanes.control import CLIMB_SECONDS, Control, Intake, control_of, intake_of
-from functions.core.lanes.records import pace_of
+from functions.core.lanes.control import ACCEPTED_SECONDS, CLIMB_SECONDS, Control, Intake, control_of, intake_of
+from functions.core.lanes.records import lane_field, pace_of
 from functions.core.writes import StaleWriteError, Write, apply
 from tests.fakes.governed import DREAM, FLUX, INTERVAL_MS
 from tests.fakes.virtual_time import START_MS as NOW
@@ -91,13 +91,18 @@ def test_the_first_reason_of_a_pause_stays() -> None:
 
 def test_resuming_what_was_never_spoken_of_makes_no_record() -> None:
     says_nothing_new(control.resume(MODEL), {})
-    says_nothing_new(control.resume_intake(), {})
+    says_nothing_new(control.resume_intake(Intake(), NOW), {})
 
 
 def test_the_intake_goes_on_once_it_is_resumed() -> None:
-    resumed = apply(control.resume_intake(), apply(control.pause_intake("holidays", NOW), {}))
-    assert intake_of(resumed) == Intake()
-    says_nothing_new(control.resume_intake(), resumed)
+    resumed = resume_intake(apply(control.pause_intake("holidays", NOW), {}))
+    assert (intake_of(resumed), resumed) == (Intake(), {})
+    says_nothing_new(control.resume_intake(intake_of(resumed), NOW), resumed)
+
+
+def test_an_intake_that_was_paused_for_something_else_meanwhile_is_not_resumed() -> None:
+    seen = intake_of(record := apply(control.pause_intake("holidays", NOW), {}))
+    says_nothing_new(control.resume_intake(seen, NOW), apply(stop("09:00", now_ms=NOW + 1), resume_intake(record)))
 
 
 def halve(now_ms: int = NOW, change: str = "", **to: Any) -> Write:
@@ -146,23 +151,58 @@ def test_a_throttle_or_a_price_that_was_changed_meanwhile_is_left() -> None:
     assert apply(control.quote(MODEL, Decimal("0.004"), seen=Decimal("0.0030")), record)["settings"] == 2
 
 
-def stop(change: str, model: str = MODEL) -> Write:
-    return control.stop_intake(model, "dear", notice="dear", change=change, now_ms=NOW)
+def test_a_price_that_nobody_knows_any_more_is_forgotten() -> None:
+    record = apply(control.quote(MODEL, Decimal("0.003"), seen=None), {})
+    forgotten = apply(control.quote(MODEL, None, seen=Decimal("0.003")), record)
+    assert (pace_of(forgotten, FLUX).price_usd, forgotten["settings"]) == (None, 2)
+
+
+def test_when_a_price_was_said_last_is_what_the_last_one_said() -> None:
+    record = apply(control.quoted(NOW), {})
+    says_nothing_new(control.quoted(NOW - 1), record)
+    assert control_of(apply(control.quoted(NOW + 1), record)).quoted_at == NOW + 1
+
+
+def stop(change: str, model: str = MODEL, now_ms: int = NOW) -> Write:
+    return control.stop_intake(model, "dear", notice="dear", change=change, now_ms=now_ms)
+
+
+def resume_intake(record: dict[str, Any], now_ms: int = NOW) -> dict[str, Any]:
+    return apply(control.resume_intake(intake_of(record), now_ms), record)
 
 
 def test_the_intake_is_stopped_once_for_each_change_of_a_lanes_alarm() -> None:
     record = apply(stop("09:00"), {})
-    assert intake_of(record) == Intake(paused="dear", paused_at=NOW, notice="dear")
+    assert intake_of(record) == Intake(paused="dear", paused_at=NOW, dear=MODEL, notice="dear")
     says_nothing_new(stop("10:00"), record)
-    record = apply(control.resume_intake(), record)
-    says_nothing_new(stop("09:00"), record)
+    record, later = resume_intake(record), NOW + ACCEPTED_SECONDS * 1000
+    says_nothing_new(stop("09:00", now_ms=later), record)
     other = apply(stop("09:00", DREAM.name), record)
     assert intake_of(other).paused
-    says_nothing_new(stop("09:00", DREAM.name), apply(control.resume_intake(), other))
-    assert intake_of(apply(stop("10:00"), record)).paused
+    says_nothing_new(stop("09:00", DREAM.name, later), resume_intake(other))
+    assert intake_of(apply(stop("10:00", now_ms=later), record)).paused
+
+
+def test_whoever_resumes_a_dear_intake_accepts_the_price_of_that_lane_for_an_hour() -> None:
+    record = resume_intake(apply(stop("09:00"), {}), NOW + 5)
+    until = NOW + 5 + ACCEPTED_SECONDS * 1000
+    says_nothing_new(stop("10:00", now_ms=until - 1), record)
+    assert intake_of(apply(stop("10:00", DREAM.name, until - 1), record)).dear == DREAM.name
+    again = apply(stop("10:00", now_ms=until), record)
+    says_nothing_new(stop("11:00", now_ms=until + 1), resume_intake(again, until))
 
 
 def test_a_notice_is_told_unless_there_is_another_one() -> None:
     record = apply(halve(workers=4), {})
     says_nothing_new(control.told("older"), record)
     assert control_of(apply(control.told("slow"), record)).notice == ""
+
+
+def test_what_a_lane_has_found_of_its_limit_can_be_forgotten() -> None:
+    tuned = {lane_field(name, MODEL): 7 for name in ("rate", "found", "step", "noise", "probe_s", "tuned_us", "cut_us")}
+    assert apply(control.forget_rate(MODEL), {**tuned, "settings": 1, "arrival_us": 5}) == {
+        "settings": 2,
+        "arrival_us": 5,
+    }
+    with pytest.raises(StaleWriteError):
+        apply(control.forget_rate(MODEL), {})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from functions.core.batches.counting import Change
 from functions.core.errors import ErrorClass, Fault
-from functions.core.jobs import lifecycle
+from functions.core.jobs import demand, lifecycle, operator
 from functions.core.jobs.records import Job, State, job_from_record
 from functions.core.lanes.measures import (
     KEPT_SECONDS,
@@ -132,18 +132,18 @@ def test_the_tries_of_a_held_job_count_when_it_ends() -> None:
     holding = lifecycle.hold(2, seen(before), records.LOST, 0)
     assert made(before, holding) == Measures(ended=Counter({State.HELD: 1}))
     held = apply(holding, before)
-    assert made(held, lifecycle.give_up(seen(held), cost_usd=Decimal(0), now_ms=0)).tries == [1]
+    assert made(held, operator.give_up(seen(held), cost_usd=Decimal(0), now_ms=0)).tries == [1]
 
 
 def test_an_operators_end_of_a_held_job_counts_as_an_end() -> None:
     before = records.held()
-    counted = made(before, lifecycle.give_up(seen(before), cost_usd=PRICE, now_ms=0))
+    counted = made(before, operator.give_up(seen(before), cost_usd=PRICE, now_ms=0))
     assert counted == Measures(ended=Counter({State.FAILED: 1}), costs_usd=[PRICE])
 
 
 def test_a_job_that_nobody_got_round_to_has_failed_and_was_not_tried() -> None:
     before = records.created()
-    counted = made(before, lifecycle.expire(seen(before), START_MS))
+    counted = made(before, demand.expire(seen(before), START_MS))
     assert counted == Measures(ended=Counter({State.FAILED: 1}))
 
 
@@ -153,7 +153,7 @@ def test_what_is_no_end_and_no_try_is_not_measured() -> None:
     assert made(created, lifecycle.claim_to_submit("one", 0, 1)) == Measures()
     assert made(running, lifecycle.heartbeat(1, 0, 5)) == Measures()
     assert made(running, lifecycle.withdraw(1, 0)) == Measures()
-    assert made(failed, lifecycle.revive(seen(failed), "b", 0)) == Measures()
+    assert made(failed, demand.revive(seen(failed), "b", 0)) == Measures()
 
 
 def test_a_payment_that_is_learnt_of_apart_from_a_picture_is_a_cost() -> None:
@@ -271,13 +271,13 @@ def live(data: st.DataObject) -> StreamedJobs:
     plant = Plant()
     for number, model in enumerate(("m", "m", "other")):
         job_id = f"{number}{number}" * 32
-        write = lifecycle.create(job_id, model=model, spec="{}", batch_id="a", now_ms=0)
+        write = demand.create(job_id, model=model, spec="{}", batch_id="a", now_ms=0)
         plant.jobs.create_many({job_id: write})
     for _ in range(data.draw(st.integers(1, 25))):
         job_id = data.draw(st.sampled_from(sorted(plant.jobs.records)))
         job = plant.job(job_id)
-        if lifecycle.revivable(job) and data.draw(st.booleans()):
-            plant.jobs.write(job_id, lifecycle.revive(job, data.draw(st.sampled_from("ab")), 0))
+        if demand.revivable(job) and data.draw(st.booleans()):
+            plant.jobs.write(job_id, demand.revive(job, data.draw(st.sampled_from("ab")), 0))
         else:
             something_happens(plant, job_id, data)
     return plant.jobs

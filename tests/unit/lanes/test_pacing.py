@@ -221,12 +221,12 @@ def test_a_paused_lane_gives_no_slots_until_it_goes_on() -> None:
 def test_an_account_that_is_held_back_lets_no_call_leave_before() -> None:
     lanes, holding = Lanes(), Holding()
     bucket = Bucket(lanes, lane())
-    lanes.write(ACCOUNT, hold_back(START_US + 20 * SECOND_US))
+    lanes.write(ACCOUNT, hold_back(START_US + 20 * SECOND_US, 0))
     assert bucket.reserve(1, START_US, holding).wait_seconds == pytest.approx(15)
     (slot,) = bucket.reserve(1, START_US + 16 * SECOND_US, holding).slots
     assert slot.at_us == START_US + 20 * SECOND_US
     with pytest.raises(StaleWriteError):
-        lanes.write(ACCOUNT, hold_back(START_US))
+        lanes.write(ACCOUNT, hold_back(START_US, 0))
 
 
 def test_the_price_that_the_provider_asks_for_comes_with_a_reservation() -> None:
