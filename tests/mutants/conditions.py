@@ -10,7 +10,7 @@ from functions.core.writes import AllOf, AnyOf, Condition
 
 _OF_LANES = (
     *("accepted_at", "arrival_us", "change", "cut_us", "found", "limit", "paused", "price_usd", "probe_s", "refused"),
-    *("ring_chain", "rung_at", "sent", "step", "throttled", "tuned_us", "window", "rate(?!_per_minute|_throttle)"),
+    *("ring_chain", "rung_at", "sent", "step", "throttled", "tuned_us", "rate(?!_per_minute|_throttle)"),
 )
 _NUMBERED = re.compile(rf"^({'|'.join(_OF_LANES)}|until)_.+")
 """Attributes of which there is one for each lane, or each second."""

@@ -218,11 +218,6 @@ class Done:
 _COUNTS = ("attempts", "faults", "refused", "pictures", "failed", "held", "tries", "latency_ms")
 
 
-def minute_from_record(record: Mapping[str, Any]) -> Done:
-    """Read the record of a minute."""
-    return total((record,))
-
-
 def total(records: Iterable[Mapping[str, Any]]) -> Done:
     """What a lane did in all the minutes that there are records of."""
     sums: dict[str, Any] = defaultdict(int)

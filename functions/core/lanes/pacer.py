@@ -8,6 +8,7 @@ invocation's calls comes back later, and no try is spent.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -91,6 +92,8 @@ class Pacer:
     _waiting: deque[asyncio.Future[Slot | NoSlot]] = field(default_factory=deque)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # Calls end in the event loop while a thread writes down those that had ended before.
+    _counting: threading.Lock = field(default_factory=threading.Lock)
     _ended: int = 0
     _left: Counter[int] = field(default_factory=Counter)
     _run: list[Slot] = field(default_factory=list)
@@ -126,7 +129,8 @@ class Pacer:
             yield NoSlot(stopped + self.uniform(0.0, JITTER_SECONDS)) if stopped > 0 else flight
         finally:
             if not flight.until:
-                self._ended += 1
+                with self._counting:
+                    self._ended += 1
                 self._asked.set()
 
     async def answered(self, slot: Slot, answer: SubmitAnswer) -> None:
@@ -151,7 +155,8 @@ class Pacer:
         if until:
             await self._alone(self.bucket.carry_out, moved(until, later, self._now_us()))
         else:
-            self._left[later] += 1
+            with self._counting:
+                self._left[later] += 1
             await self._settle()
         return later
 
@@ -223,7 +228,8 @@ class Pacer:
             len(self._waiting), self._now_us(), self._holding, ended=ended, priority=self.priority
         )
         if reservation.slots:
-            self._ended -= ended
+            with self._counting:
+                self._ended -= ended
         return reservation
 
     async def _renew(self) -> None:
@@ -240,25 +246,30 @@ class Pacer:
             self.log("places_not_settled", error=type(error).__name__)
 
     def _settle_now(self) -> None:
-        ended, left = self._ended, Counter(self._left)
+        with self._counting:
+            ended, left = self._ended, Counter(self._left)
         self.bucket.settle(self._holding, self._now_us(), ended=ended, left=left)
-        self._ended -= ended
-        self._left -= left
+        with self._counting:
+            self._ended -= ended
+            self._left -= left
 
     async def _refused(self, slot: Slot, retry_after: float | None) -> None:
         try:
-            until_us = await self._alone(self._report_refusal, slot, retry_after)
+            until_us = await self._alone(self._report_refusal, slot, tuple(self._run), retry_after)
         except Exception as error:  # noqa: BLE001  # the next refusal says it again
             self.log("refusal_not_reported", error=type(error).__name__)
         else:
             self._stopped_us = max(self._stopped_us, until_us)
 
-    def _report_refusal(self, slot: Slot, retry_after: float | None) -> int:
-        """Write a refusal down and what follows from it; until when no other call is to leave (epoch microseconds)."""
+    def _report_refusal(self, slot: Slot, refusals: tuple[Slot, ...], retry_after: float | None) -> int:
+        """Write a refusal down and what follows from it; until when no other call is to leave (epoch microseconds).
+
+        `refusals`: those since the last call that was taken, this one included.
+        """
         bucket, model, now_us = self.bucket, self.model, self._now_us()
         bucket.carry_out(tuning.refused(model, slot))
-        run = len(self._run) >= tuning.RUN_OF_REFUSALS and not tuning.is_scattered(bucket.pace, now_us)
-        first = min(self._run, key=lambda one: one.at_us)
+        run = len(refusals) >= tuning.RUN_OF_REFUSALS and not tuning.is_scattered(bucket.pace, now_us)
+        first = min(refusals, key=lambda one: one.at_us)
         hold, hold_s = tuning.hold_seconds(bucket.pace, model, first, now_us) if run else (0.0, bucket.pace.hold_s)
         lower = tuning.spent(bucket.pace, model, first, now_us) if run else None
         lower = lower or tuning.storm(bucket.pace, model, now_us)

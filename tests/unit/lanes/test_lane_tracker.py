@@ -11,7 +11,7 @@ import pytest
 from functions.core.batches.counting import Change
 from functions.core.batches.tracking import LaneTracker
 from functions.core.catalog import Catalog
-from functions.core.lanes.measures import Measures, minute_from_record
+from functions.core.lanes.measures import Measures, total
 from functions.core.lanes.pacing import SKEW_SECONDS
 from functions.core.lanes.records import account_record, held_until, minute_record
 from functions.core.writes import Write
@@ -89,7 +89,7 @@ def flown(before: int, after: int, model: str = MODEL.name) -> Change:
 def test_a_stream_batch_is_one_write_for_each_lane_and_is_published_once(follower: Follower) -> None:
     follower.follow(success(), success("twin"), success())
     assert sorted(follower.lanes.written) == sorted([minute(), minute("twin")])
-    done = minute_from_record(follower.lanes.records[minute()])
+    done = total([follower.lanes.records[minute()]])
     assert (done.pictures, done.expected_usd) == (2, 2 * MODEL.price_usd)
     (published,) = follower.published
     assert {model: one.attempts for model, one in published.items()} == {MODEL.name: 2, "twin": 1}
@@ -98,7 +98,7 @@ def test_a_stream_batch_is_one_write_for_each_lane_and_is_published_once(followe
 def test_the_stream_batches_of_a_minute_add_up_in_its_record(follower: Follower) -> None:
     follower.follow(success())
     follower.follow(success())
-    assert minute_from_record(follower.lanes.records[minute()]).pictures == 2
+    assert total([follower.lanes.records[minute()]]).pictures == 2
 
 
 def test_what_measures_nothing_is_not_written(follower: Follower) -> None:
@@ -109,7 +109,7 @@ def test_what_measures_nothing_is_not_written(follower: Follower) -> None:
 
 def test_a_model_that_the_catalog_does_not_have_any_more_is_measured_without_a_price(follower: Follower) -> None:
     follower.follow(success("gone"), flown(UNTIL, 0, "gone"))
-    done = minute_from_record(follower.lanes.records[minute("gone")])
+    done = total([follower.lanes.records[minute("gone")]])
     assert (done.pictures, done.cost_ratio) == (1, None)
 
 

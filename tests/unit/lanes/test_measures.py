@@ -22,7 +22,6 @@ from functions.core.lanes.measures import (
     Measures,
     Size,
     measure,
-    minute_from_record,
     record,
     size_class,
     total,
@@ -236,7 +235,7 @@ def test_a_minutes_record_has_the_sums_and_an_end() -> None:
         "latency_le_180": 1,
         "latency_le_3600000": 1,
     }
-    done = minute_from_record(stored)
+    done = total([stored])
     assert done.latencies == {125: 1, 180: 1, 3_600_000: 1}
     assert total([stored, stored, {}]) == total([apply(record(measures, START_MS), stored)])
     assert (done.error_rate, done.cost_per_picture, done.cost_ratio) == (0.4, PRICE, PRICE / LIST_PRICE)
@@ -245,7 +244,7 @@ def test_a_minutes_record_has_the_sums_and_an_end() -> None:
 
 def test_of_nothing_there_is_no_rate_and_no_latency() -> None:
     done = total([])
-    assert done == Done() == minute_from_record({"name": "lane#m#1", "expires_at": 1})
+    assert done == Done() == total([{"name": "lane#m#1", "expires_at": 1}])
     assert (done.error_rate, done.mean_ms, done.p95_ms) == (None, None, None)
     assert (done.cost_per_picture, done.cost_ratio) == (None, None)
 
@@ -253,7 +252,7 @@ def test_of_nothing_there_is_no_rate_and_no_latency() -> None:
 @given(st.lists(st.integers(0, 2 * LATENCY_BOUNDS_MS[-1]), min_size=1, max_size=200))
 def test_p95_lies_in_the_bucket_of_the_exact_one(latencies_ms: list[int]) -> None:
     stored = apply(record(Measures(latencies_ms={Size.SMALL: latencies_ms}), START_MS), {})
-    estimate = minute_from_record(stored).p95_ms
+    estimate = total([stored]).p95_ms
     exact = min(sorted(latencies_ms)[math.ceil(len(latencies_ms) * 0.95) - 1], LATENCY_BOUNDS_MS[-1])
     upper = next(bound for bound in LATENCY_BOUNDS_MS if exact <= bound)
     lower = max((bound for bound in LATENCY_BOUNDS_MS if bound < exact), default=0)
@@ -263,7 +262,7 @@ def test_p95_lies_in_the_bucket_of_the_exact_one(latencies_ms: list[int]) -> Non
 
 def test_p95_is_interpolated_between_the_bounds() -> None:
     stored = apply(record(Measures(latencies_ms={Size.SMALL: [50] * 20 + [1_200] * 80}), START_MS), {})
-    assert minute_from_record(stored).p95_ms == round(1_000 + 400 * 75 / 80)
+    assert total([stored]).p95_ms == round(1_000 + 400 * 75 / 80)
 
 
 def live(data: st.DataObject) -> StreamedJobs:
