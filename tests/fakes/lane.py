@@ -195,9 +195,15 @@ class Records:
 
 
 class CountedBucket(Bucket):
-    """The account's bucket; `reserved` has for how many calls slots were asked for, each time."""
+    """The account's bucket; `reserved` has for how many calls slots were asked for, each time, `seconds` how long
+    pictures took."""
 
     reserved: list[int]
+    seconds: list[float]
+
+    def took(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        super().took(seconds)
 
     def reserve(
         self, calls: int, now_us: int, holding: Holding, *, ended: int = 0, priority: Priority = Priority.BULK
@@ -234,6 +240,7 @@ class Lane:
     model: Model = MODEL
     api_url: str = API_URL
     reserved: list[int] = field(default_factory=list)
+    took: list[float] = field(default_factory=list)
     receives: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -259,7 +266,7 @@ class Lane:
             callback_secret=SIGNING_SECRET,
         )
         bucket = CountedBucket(self.lanes, self.model)
-        bucket.reserved = self.reserved
+        bucket.reserved, bucket.seconds = self.reserved, self.took
         return LaneWorker(services, bucket, self.batches, self.messages, owner, LEASE_SECONDS)
 
     def job(self, of: str = JOB) -> Job:

@@ -186,9 +186,10 @@ class Attempt:
             case Completed(_, code, reference) if reference:
                 return await self._accepted(reference, code, leaving=False)
             case Ambiguous(fault):
-                until = await self._flight.leave(self._services.model.timeout_seconds)
+                until = self._flight.until_after(self._services.model.timeout_seconds)
                 doubt = lifecycle.doubt(self._fence, fault, now_ms, until)
                 await self._insist(doubt.name, partial(self._write, doubt))
+                await self._flight.leave(until)
                 return Later(LOOK_AGAIN_SECONDS)
             case NotSent():
                 withdraw = lifecycle.withdraw(self._fence, now_ms)
@@ -198,7 +199,7 @@ class Attempt:
 
     async def _accepted(self, reference: str, code: int, *, leaving: bool) -> Outcome | None:
         """Write the reference down, whoever owns the job by now."""
-        until = await self._flight.leave(self._services.model.patience_seconds) if leaving else 0
+        until = self._flight.until_after(self._services.model.patience_seconds) if leaving else 0
         accept = lifecycle.accept(
             self._fence,
             reference=reference,
@@ -219,7 +220,11 @@ class Attempt:
             # The callback was faster than the answer, and left the picture to us.
             self._job = after
             return None
-        return Later(self._services.model.patience_seconds) if leaving else None
+        if not leaving:
+            return None
+        # After the reference is written down, which nobody else knows.
+        await self._flight.leave(until)
+        return Later(self._services.model.patience_seconds)
 
     @cached_property
     def _callback_url(self) -> str:
@@ -296,10 +301,19 @@ class Attempt:
             )
         comes_by_itself = self._callback_url and fault is None and self._job.stage is Stage.ACCEPTED
         seconds = self._services.model.patience_seconds if comes_by_itself else LOOK_AGAIN_SECONDS
-        until = await self._flight.leave(seconds)
+        until = await self._leave_flight(seconds)
         unreachable = fault is not None
         await self._write(lifecycle.leave(self._fence, self._job, now_ms, unreachable=unreachable, flight_until=until))
         return Later(seconds)
+
+    async def _leave_flight(self, seconds: float) -> int:
+        """Leave the open call to itself for so long; the second until which it is held.
+
+        Before the record says so: a crash in between counts the call for too long, and not one too few.
+        """
+        until = self._flight.until_after(seconds)
+        await self._flight.leave(until)
+        return until
 
     async def _take(self, output: Output) -> Outcome:
         """Fetch, check and store the finished picture."""
@@ -317,6 +331,7 @@ class Attempt:
                     return await self._fail_or_retry(_not_taken(error))
                 await self._services.clock.sleep(self._services.uniform(0.0, POLL_FIRST_SECONDS * 2**fetch))
             else:
+                self._flight.took((self._services.clock.now_ms() - self._job.submitting_at) / 1000)
                 return await self._succeed(stored)
         raise AssertionError("unreachable: the last fetch returns")
 
@@ -333,7 +348,7 @@ class Attempt:
             case Verdict.DOUBTFUL:
                 return await self._hold_or_repay()
             case Verdict.OPEN:
-                until = await self._flight.leave(LOOK_AGAIN_SECONDS)
+                until = await self._leave_flight(LOOK_AGAIN_SECONDS)
                 now_ms = self._services.clock.now_ms()
                 await self._write(lifecycle.leave(self._fence, self._job, now_ms, flight_until=until))
                 return Later(LOOK_AGAIN_SECONDS)

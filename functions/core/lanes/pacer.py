@@ -68,13 +68,18 @@ class Flight:
             await self.pacer.answered(self.slot, answer)
 
     def took(self, seconds: float) -> None:
-        """The picture was there so long after the submit."""
-        self.pacer.took(seconds)
+        """The picture was there so long after the submit; of one that was looked at again, that says nothing."""
+        if self.slot is not None:
+            self.pacer.took(seconds)
 
-    async def leave(self, seconds: float) -> int:
-        """The call goes on without its worker, for so long at least; the second until which it is held then."""
-        self.until = await self.pacer.leave(self.until, seconds)
-        return self.until
+    def until_after(self, seconds: float) -> int:
+        """The second until which the call is held if it is now left to itself for so long."""
+        return self.pacer.until_after(seconds)
+
+    async def leave(self, until: int) -> None:
+        """The call goes on without its worker, and is held until that second."""
+        held, self.until = self.until, until
+        await self.pacer.leave(held, until)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,19 +151,21 @@ class Pacer:
         """A picture took so long."""
         self.bucket.took(seconds)
 
-    async def leave(self, until: int, seconds: float) -> int:
-        """Move a call to those that are left to themselves, before its record says so.
+    def until_after(self, seconds: float) -> int:
+        """See `Flight.until_after`."""
+        return left_until(self.clock.now_ms(), seconds + LEFT_SECONDS)
 
-        In this order a crash in between counts the call for too long, and never one too few.
-        """
-        later = left_until(self.clock.now_ms(), seconds + LEFT_SECONDS)
-        if until:
-            await self._alone(self.bucket.carry_out, moved(until, later, self._now_us()))
-        else:
+    async def leave(self, held: int, until: int) -> None:
+        """Move a call to those that are left to themselves, from another second if it was one of them before."""
+        if not held:
             with self._counting:
-                self._left[later] += 1
+                self._left[until] += 1
             await self._settle()
-        return later
+            return
+        try:
+            await self._alone(self.bucket.carry_out, moved(held, until, self._now_us()))
+        except Exception as error:  # noqa: BLE001  # it is swept sooner than it should be
+            self.log("places_not_settled", error=type(error).__name__)
 
     def _now_us(self) -> int:
         return self.clock.now_ms() * 1000

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from functions.core.errors import ErrorClass
 from functions.core.jobs import lifecycle
 from functions.core.jobs.records import State
 from functions.core.jobs.services import STORE_SECONDS
@@ -15,7 +17,7 @@ from functions.core.lanes import control
 from functions.core.lanes.pacing import Priority
 from functions.core.lanes.records import account_record
 from functions.core.ports import Working
-from functions.core.writes import apply
+from functions.core.writes import Write, apply
 from tests.fakes.lane import (
     CALLBACK_MODEL,
     JOB,
@@ -26,6 +28,7 @@ from tests.fakes.lane import (
     SPEC,
     STRANGER,
     Lane,
+    Records,
     ScriptedApi,
 )
 from tests.fakes.races import RacedJobs, RacedLane
@@ -118,6 +121,35 @@ def test_a_call_that_is_left_to_its_callback_stays_in_flight() -> None:
     record, until = lane.lanes.records[ACCOUNT], lane.job().flight_until
     assert until >= START_MS // 1000 + CALLBACK_MODEL.patience_seconds
     assert (record["in_flight"], record[f"until_{until}"]) == (1, 1)
+
+
+class LastingRecords(Records):
+    """A lanes table that can be written no more once a call has left."""
+
+    def __init__(self, api: ScriptedApi) -> None:
+        super().__init__()
+        self._api = api
+
+    def write(self, key: str, write: Write) -> dict[str, Any]:
+        if self._api.submitted:
+            raise ConnectionError
+        return super().write(key, write)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_became_of_a_paid_call_is_written_down_though_its_place_cannot_be(lost: bool) -> None:
+    api = ScriptedApi(submits=[NO_ANSWER] if lost else [])
+    lane = Lane(model=replace(CALLBACK_MODEL, inline_seconds=0), api=api, lanes=LastingRecords(api))
+    assert run(lane.deliver()) == {JOB}
+    job = lane.job()
+    assert (job.reference, job.error_class) == (("", ErrorClass.AMBIGUOUS) if lost else ("p0", None))
+    assert job.flight_until
+
+
+def test_how_long_pictures_take_is_known_to_the_bucket() -> None:
+    lane = Lane(api=ScriptedApi(work_seconds=5))
+    run(lane.deliver())
+    assert lane.took == [pytest.approx(5.5, abs=1.5)]
 
 
 def test_a_call_whose_answer_was_lost_stays_in_flight_for_a_while() -> None:
